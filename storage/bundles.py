@@ -1,0 +1,142 @@
+"""Model bundles: immutable folders named by the hash of what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from storage.manifest import FORMAT, Manifest, decode_manifest, encode_manifest
+
+MODEL = "model.onnx"
+MANIFEST = "manifest.json"
+REFERENCE = "reference.parquet"
+
+
+class BundleError(Exception):
+    """A bundle is not what it says it is; ``code`` names the cause."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle in memory: its name, its manifest and the bytes of its graph."""
+
+    name: str
+    manifest: Manifest
+    model: bytes
+    path: Path
+
+
+def sha256(content: bytes) -> str:
+    """Hexadecimal SHA-256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def bundle_folder(store: Path, problem: str, name: str) -> Path:
+    """Where a bundle of this name stands."""
+    return store / "bundles" / problem / name
+
+
+def bundle_name(manifest: bytes, files: dict[str, bytes]) -> str:
+    """The name that the content gives a bundle: SHA-256 over the manifest and each file's hash."""
+    parts = [sha256(manifest)] + [f"{name}:{sha256(files[name])}" for name in sorted(files)]
+    return sha256("\n".join(parts).encode())
+
+
+def write_bundle(store: Path, manifest: Manifest, files: dict[str, bytes]) -> str:
+    """Write a bundle and return its name; a crash leaves either all of it or nothing.
+
+    ``files`` holds ``model.onnx`` and whatever else travels with it, by file name.
+    """
+    content = encode_manifest(manifest)
+    name = bundle_name(content, files)
+    folder = bundle_folder(store, manifest.problem, name)
+    if folder.exists():
+        return name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
+    try:
+        for file, data in {**files, MANIFEST: content}.items():
+            _write_durably(draft / file, data)
+        draft.chmod(0o755)
+        try:
+            draft.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    _sync_folder(folder.parent)
+    return name
+
+
+def read_bundle(store: Path, problem: str, name: str) -> Bundle:
+    """Read a bundle and verify its hashes.
+
+    Raises BundleError with code ``missing``, ``truncated``, ``manifest`` or ``sha256``.
+    """
+    folder = bundle_folder(store, problem, name)
+    if not folder.is_dir():
+        raise BundleError("missing", f"bundle {name[:12]} of {problem}: no such folder")
+    try:
+        files = {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+        content = files.pop(MANIFEST)
+        model = files[MODEL]
+    except KeyError as error:
+        raise BundleError("truncated", f"bundle {name[:12]}: {error} is missing") from error
+    if bundle_name(content, files) != name:
+        raise BundleError("sha256", f"bundle {name[:12]}: its content has another hash")
+    try:
+        manifest = decode_manifest(content)
+    except msgspec.MsgspecError as error:
+        raise BundleError("manifest", f"bundle {name[:12]}: manifest: {error}") from error
+    if manifest.format != FORMAT or manifest.problem != problem:
+        raise BundleError(
+            "manifest",
+            f"bundle {name[:12]}: found format {manifest.format} of {manifest.problem}; "
+            f"expected format {FORMAT} of {problem}",
+        )
+    if sha256(model) != manifest.model_sha256:
+        raise BundleError("sha256", f"bundle {name[:12]}: {MODEL} is not the one described")
+    return Bundle(name, manifest, model, folder)
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file by new content; a crash leaves the old content or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(prefix=".draft-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(draft, 0o644)
+        os.replace(draft, path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)

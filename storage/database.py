@@ -1,0 +1,108 @@
+"""The SQL database: opened once per process, migrated by Alembic."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+
+BUSY_TIMEOUT_MS = 10_000
+
+
+class StorageError(Exception):
+    """Something at rest is not as expected; the message says what, where and what to do."""
+
+
+def plain(value: Any) -> Any:
+    """The value as strict JSON knows it: NaN and infinities become None, tuples lists."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(item) for item in value]
+    return value
+
+
+def dump_json(value: Any) -> str:
+    """Strict, compact JSON text of a value."""
+    return json.dumps(plain(value), allow_nan=False, separators=(",", ":"), default=str)
+
+
+def open_engine(url: str) -> Engine:
+    """Engine for SQLite (WAL, full synchronous) or PostgreSQL.
+
+    Raises StorageError for any other kind of database.
+    """
+    parsed = make_url(url)
+    if parsed.drivername in {"postgresql", "postgres", "postgresql+psycopg2"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        return create_engine(parsed, pool_pre_ping=True, json_serializer=dump_json)
+    if backend != "sqlite":
+        raise StorageError(
+            f"PERENNIAL_DATABASE_URL: found {backend!r}; expected sqlite:/// or postgresql+psycopg://"
+        )
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        parsed,
+        json_serializer=dump_json,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    # Transactions are begun by us (see `writing`), not by the driver's guesses.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "mmap_size=0",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A write transaction; on SQLite the write lock is taken at once, so it cannot fail half way."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection for reads."""
+    with engine.connect() as connection:
+        yield connection
+
+
+def upgrade(url: str) -> None:
+    """Bring the database's tables to this version of the code; running it again does nothing."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["url"] = url
+    command.upgrade(config, "head")

@@ -1,0 +1,83 @@
+"""The description that travels with a served model: everything an answer needs besides the graph."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+FORMAT = 1
+
+
+class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One input column. A category's code is its index; missing and unseen ones are -1."""
+
+    name: str
+    kind: Literal["numeric", "categorical"]
+    categories: tuple[str, ...] = ()
+    group: str | None = None
+
+
+class RiskBand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A named band of the positive class's probability, from ``above`` upwards."""
+
+    name: str
+    above: float
+
+
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Known answers: encoded rows (float32, NaN as null) and what the fitted model said of them."""
+
+    inputs: tuple[tuple[float | None, ...], ...]
+    outputs: tuple[tuple[float, ...], ...]
+    tolerance: float
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What ``manifest.json`` holds beside ``model.onnx``.
+
+    The graph takes one float32 input ``input`` of shape [n, features], encoded by ``features``,
+    and gives one float32 output ``output``: class probabilities [n, classes], or values [n, 1].
+    """
+
+    format: int = FORMAT
+    problem: str
+    version: str
+    task: Literal["binary", "multiclass", "regression"]
+    target: str
+    classes: tuple[str, ...] = ()
+    class_type: Literal["integer", "text"] = "text"
+    features: tuple[FeatureSpec, ...]
+    threshold: float | None = None
+    risk_levels: tuple[RiskBand, ...] = ()
+    cost_false_positive: float = 1.0
+    cost_false_negative: float = 1.0
+    model_kind: str
+    model_sha256: str
+    golden: Golden
+    trained_at: str
+    training_start: str
+    training_end: str
+    n_training_rows: int
+    training_window: str
+    data_version: int
+    metric: str
+    metrics: dict[str, float | None]
+    parameters: dict[str, Any] = {}
+    parity: dict[str, float] = {}
+    importance: dict[str, float] = {}
+    mlflow_run_id: str | None = None
+    libraries: dict[str, str] = {}
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Canonical bytes of a manifest: the same content gives the same bytes."""
+    return msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=1)
+
+
+def decode_manifest(content: bytes) -> Manifest:
+    """Manifest from its bytes.
+
+    Raises msgspec.ValidationError when a field is missing, unknown or of another type.
+    """
+    return msgspec.json.decode(content, type=Manifest)

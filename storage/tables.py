@@ -1,0 +1,309 @@
+"""The SQL tables: facts about predictions, feedback, checks, decisions and releases."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time; SQLite forgets the zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"found a time without a zone: {value!r}; expected aware UTC")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Json = JSON().with_variant(JSONB(), "postgresql")
+BigId = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _name(name: str, **options: Any) -> Column[Any]:
+    return Column(name, String(64), nullable=options.pop("nullable", False), **options)
+
+
+def _id() -> Column[Any]:
+    return Column("id", BigId, primary_key=True, autoincrement=True)
+
+
+def _time(name: str, nullable: bool = False) -> Column[Any]:
+    return Column(name, UtcDateTime(), nullable=nullable)
+
+
+schemas = Table(
+    "schemas",
+    metadata,
+    _name("problem", primary_key=True),
+    Column("schema", Json, nullable=False),
+    _time("created_at"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    _name("problem", primary_key=True),
+    Column("holder", String(128), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    _time("expires_at"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", String(36), primary_key=True),
+    _name("problem"),
+    _name("flow"),
+    Column("epoch", BigInteger, nullable=False),
+    _name("state", comment="running, done, failed, abandoned"),
+    Column("reason", Text),
+    Column("flow_run_id", String(36)),
+    _time("clock", nullable=True),
+    _time("started_at"),
+    _time("ended_at", nullable=True),
+    Index(None, "problem", "flow", "started_at"),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("run_id", String(36), primary_key=True),
+    Column("step", String(64), primary_key=True),
+    Column("input_hash", String(64), primary_key=True),
+    Column("output", Json, nullable=False),
+    _time("committed_at"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    _name("problem", primary_key=True),
+    Column("batch_id", String(96), primary_key=True),
+    Column("source", String(512), nullable=False),
+    _name("state", comment="ingested or refused"),
+    Column("reason", Text),
+    Column("n_rows", Integer, nullable=False),
+    Column("n_quarantined", Integer, nullable=False),
+    Column("watermark", BigInteger, comment="feedback sequence or generator row reached"),
+    Column("data_version", BigInteger),
+    _time("ingested_at"),
+    Index(None, "problem", "source", "watermark"),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    _id(),
+    _name("problem"),
+    Column("batch_id", String(96), nullable=False),
+    Column("row_number", Integer, nullable=False),
+    Column("quarantine_reason", Text, nullable=False),
+    Column("row", Json, nullable=False),
+    _time("quarantined_at"),
+    UniqueConstraint("problem", "batch_id", "row_number"),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    _id(),
+    Column("prediction_id", String(64), nullable=False),
+    _name("problem"),
+    _name("model_version"),
+    Column("key", String(256)),
+    _time("event_time"),
+    Column("features", Json, nullable=False, comment="values in schema order"),
+    Column("prediction", Json, nullable=False),
+    Column("probabilities", Json, comment="in the order of the classes"),
+    Column("answer", Json, nullable=False, comment="the body that was sent"),
+    _time("created_at"),
+    UniqueConstraint("problem", "prediction_id"),
+    Index(None, "problem", "event_time"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    _id(),
+    _name("problem"),
+    Column("prediction_id", String(64), nullable=False),
+    Column("actual", Json, nullable=False),
+    _time("observed_at"),
+    _time("received_at"),
+    Column("token_id", String(64)),
+    UniqueConstraint("problem", "prediction_id"),
+)
+
+drift_results = Table(
+    "drift_results",
+    metadata,
+    _id(),
+    Column("run_id", String(36), nullable=False),
+    _name("problem"),
+    _name("model_version"),
+    Column("is_drifted", Boolean, nullable=False),
+    Column("drift_share", Float),
+    Column("n_reference", Integer, nullable=False),
+    Column("n_current", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("features", Json, nullable=False),
+    Column("report", String(512), comment="Evidently's document, below the home folder"),
+    _time("clock"),
+    _time("checked_at"),
+    UniqueConstraint("run_id"),
+    Index(None, "problem", "checked_at"),
+)
+
+performance_metrics = Table(
+    "performance_metrics",
+    metadata,
+    _id(),
+    Column("run_id", String(36), nullable=False),
+    _name("problem"),
+    _name("model_version"),
+    _name("metric"),
+    Column("value", Float),
+    Column("low", Float),
+    Column("high", Float),
+    Column("n_rows", Integer, nullable=False),
+    Column("label_share", Float, comment="of mature predictions whose label arrived"),
+    Column("is_below_floor", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("metrics", Json, nullable=False),
+    _time("clock"),
+    _time("measured_at"),
+    UniqueConstraint("run_id"),
+    Index(None, "problem", "measured_at"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    _id(),
+    Column("run_id", String(36), nullable=False),
+    _name("problem"),
+    _name("kind", comment="retrain or gate"),
+    Column("go", Boolean, nullable=False),
+    _name("trigger", nullable=True),
+    Column("reason", Text, nullable=False),
+    Column("evidence", Json, nullable=False),
+    _time("clock"),
+    _time("decided_at"),
+    UniqueConstraint("run_id", "kind"),
+    Index(None, "problem", "kind", "decided_at"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    _name("problem", primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("run_id", String(36), nullable=False, comment="of the loop run that trained it"),
+    _name("state", comment="candidate, challenger, champion, archived, refused"),
+    Column("bundle", String(64), comment="name of the bundle folder"),
+    Column("sha256", String(64)),
+    Column("mlflow_run_id", String(64)),
+    Column("mlflow_version", Integer),
+    Column("metrics", Json, nullable=False),
+    Column("reason", Text),
+    Column("data_version", BigInteger),
+    _time("clock"),
+    _time("trained_at"),
+    UniqueConstraint("problem", "run_id"),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    _name("problem", primary_key=True),
+    Column("generation", BigInteger, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("bundle", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    _name("state", comment="pending, promoted, rolled_back_to, refused"),
+    Column("actor", String(128), nullable=False),
+    Column("reason", Text, nullable=False),
+    _time("clock"),
+    _time("started_at"),
+    _time("acknowledged_at", nullable=True),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    _id(),
+    Column("event_id", String(128), nullable=False, unique=True),
+    _name("problem"),
+    _name("kind"),
+    _name("severity", comment="info, good, warning, critical"),
+    Column("title", String(256), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("fields", Json, nullable=False),
+    Column("repeats", Integer, nullable=False, default=0),
+    _name("state", comment="waiting, sent, logged, dropped"),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("last_error", Text),
+    _time("clock", nullable=True),
+    _time("created_at"),
+    _time("not_before"),
+    _time("sent_at", nullable=True),
+    Index(None, "state", "not_before"),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    _name("name", primary_key=True),
+    Column("is_enabled", Boolean, nullable=False),
+    Column("reason", Text),
+    _time("changed_at"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    _name("token_id", primary_key=True),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("scopes", Json, nullable=False),
+    Column("label", String(256)),
+    _time("created_at"),
+    _time("expires_at", nullable=True),
+    _time("revoked_at", nullable=True),
+)
