@@ -6,13 +6,17 @@ A server answers a new generation by writing its acknowledgement, the promoter w
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from storage.bundles import write_atomically
+
+ALIVE_SECONDS = 3.0
 
 
 class Pointer(msgspec.Struct, frozen=True):
@@ -29,7 +33,6 @@ class Acknowledgement(msgspec.Struct, frozen=True):
     """What one server process says of a generation: it answers with it, or why it refuses."""
 
     worker: str
-    pid: int
     generation: int
     serving_generation: int
     refused_code: str | None = None
@@ -61,37 +64,35 @@ def move_pointer(store: Path, pointer: Pointer) -> None:
 
 def acknowledge(store: Path, problem: str, word: Acknowledgement) -> None:
     """Write a server's word; its file is removed by `withdraw` when it stops."""
-    path = _folder(store, problem) / f"{word.worker}.json"
-    write_atomically(path, msgspec.json.encode(word))
+    write_atomically(_word_path(store, problem, word.worker), msgspec.json.encode(word))
+
+
+def stay(store: Path, problem: str, worker: str) -> None:
+    """Say that this server still lives: call it every second, or its word stops counting."""
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(_word_path(store, problem, worker))
 
 
 def withdraw(store: Path, problem: str, worker: str) -> None:
     """Forget a server that stops answering."""
-    (_folder(store, problem) / f"{worker}.json").unlink(missing_ok=True)
+    _word_path(store, problem, worker).unlink(missing_ok=True)
 
 
 def acknowledgements(store: Path, problem: str) -> list[Acknowledgement]:
-    """The words of all servers whose process still lives on this machine."""
+    """The words of all servers that were alive within `ALIVE_SECONDS`.
+
+    A file time rather than a process id, because servers may live in other containers.
+    """
     words = []
-    for path in sorted(_folder(store, problem).glob("*.json")):
+    for path in sorted((store / "servers" / problem).glob("*.json")):
         try:
-            word = msgspec.json.decode(path.read_bytes(), type=Acknowledgement)
+            if time.time() - path.stat().st_mtime > ALIVE_SECONDS:
+                continue
+            words.append(msgspec.json.decode(path.read_bytes(), type=Acknowledgement))
         except (FileNotFoundError, msgspec.MsgspecError):
             continue
-        if _is_alive(word.pid):
-            words.append(word)
     return words
 
 
-def _folder(store: Path, problem: str) -> Path:
-    return store / "servers" / problem
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _word_path(store: Path, problem: str, worker: str) -> Path:
+    return store / "servers" / problem / f"{worker}.json"
