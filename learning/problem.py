@@ -73,9 +73,7 @@ class DriftRules(Section):
     """When inputs count as drifted."""
 
     alpha: float = Field(0.05, gt=0, lt=1, description="per feature, after correction")
-    family_alpha: float = Field(
-        0.01, gt=0, lt=1, description="false alarms per check, all features"
-    )
+    family_alpha: float = Field(0.01, gt=0, lt=1, description="false alarms per check")
     correction: Literal["benjamini-hochberg", "bonferroni", "none"] = "benjamini-hochberg"
     min_effect_numeric: float = Field(0.1, ge=0, le=1, description="KS statistic")
     min_effect_categorical: float = Field(0.1, ge=0, le=1, description="Cramér's V")

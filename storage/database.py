@@ -61,7 +61,7 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
-def _prepare_sqlite(connection: Any, record: Any) -> None:
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # Transactions are begun by us (see `writing`), not by the driver's guesses.
     connection.isolation_level = None
     cursor = connection.cursor()
@@ -78,7 +78,7 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A write transaction; on SQLite the write lock is taken at once, so it cannot fail half way."""
+    """A write transaction; SQLite takes its write lock at once, so it cannot fail half way."""
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""The description that travels with a served model: everything an answer needs besides the graph."""
+"""The description that travels with a served model: all that an answer needs but the graph."""
 
 from __future__ import annotations
 
