@@ -276,7 +276,9 @@ alerts = Table(
     Column("title", String(256), nullable=False),
     Column("text", Text, nullable=False),
     Column("fields", Json, nullable=False),
+    Column("incident", String(128), comment="repeats of one incident share a row"),
     Column("repeats", Integer, nullable=False, default=0),
+    Column("repeat_ids", Json, nullable=False, comment="event ids of the newest repeats"),
     _name("state", comment="waiting, sent, logged, dropped"),
     Column("attempts", Integer, nullable=False, default=0),
     Column("last_error", Text),
@@ -285,6 +287,7 @@ alerts = Table(
     _time("not_before"),
     _time("sent_at", nullable=True),
     Index(None, "state", "not_before"),
+    Index(None, "problem", "kind", "incident"),
 )
 
 channels = Table(
@@ -293,6 +296,8 @@ channels = Table(
     _name("name", primary_key=True),
     Column("is_enabled", Boolean, nullable=False),
     Column("reason", Text),
+    Column("url_hash", String(64), comment="another address switches the channel on again"),
+    _time("not_before", nullable=True),
     _time("changed_at"),
 )
 

@@ -26,7 +26,9 @@ def upgrade() -> None:
     sa.Column('title', sa.String(length=256), nullable=False),
     sa.Column('text', sa.Text(), nullable=False),
     sa.Column('fields', sa.JSON().with_variant(postgresql.JSONB(astext_type=Text()), 'postgresql'), nullable=False),
+    sa.Column('incident', sa.String(length=128), nullable=True, comment='repeats of one incident share a row'),
     sa.Column('repeats', sa.Integer(), nullable=False),
+    sa.Column('repeat_ids', sa.JSON().with_variant(postgresql.JSONB(astext_type=Text()), 'postgresql'), nullable=False, comment='event ids of the newest repeats'),
     sa.Column('state', sa.String(length=64), nullable=False, comment='waiting, sent, logged, dropped'),
     sa.Column('attempts', sa.Integer(), nullable=False),
     sa.Column('last_error', sa.Text(), nullable=True),
@@ -38,6 +40,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('event_id', name=op.f('uq_alerts_event_id'))
     )
     with op.batch_alter_table('alerts', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_alerts_problem_kind_incident'), ['problem', 'kind', 'incident'], unique=False)
         batch_op.create_index(batch_op.f('ix_alerts_state_not_before'), ['state', 'not_before'], unique=False)
 
     op.create_table('batches',
@@ -60,6 +63,8 @@ def upgrade() -> None:
     sa.Column('name', sa.String(length=64), nullable=False),
     sa.Column('is_enabled', sa.Boolean(), nullable=False),
     sa.Column('reason', sa.Text(), nullable=True),
+    sa.Column('url_hash', sa.String(length=64), nullable=True, comment='another address switches the channel on again'),
+    sa.Column('not_before', UtcDateTime(), nullable=True),
     sa.Column('changed_at', UtcDateTime(), nullable=False),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_channels'))
     )
@@ -280,6 +285,7 @@ def downgrade() -> None:
     op.drop_table('batches')
     with op.batch_alter_table('alerts', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_alerts_state_not_before'))
+        batch_op.drop_index(batch_op.f('ix_alerts_problem_kind_incident'))
 
     op.drop_table('alerts')
     # ### end Alembic commands ###
