@@ -30,7 +30,7 @@ class Span:
         """
         if isinstance(value, cls):
             return value
-        if isinstance(value, timedelta):
+        if isinstance(value, timedelta) and value >= timedelta(0):
             return cls(time=value)
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return cls(rows=value)
@@ -38,7 +38,7 @@ class Span:
             if match := _ROWS.match(value):
                 return cls(rows=int(match.group(1)))
             if match := _TIME.match(value):
-                return cls(time=timedelta(seconds=float(match.group(1)) * _UNITS[match.group(2)]))
+                return cls(time=_length(float(match.group(1)) * _UNITS[match.group(2)]))
         raise ValueError(
             f"found {value!r}; expected a number of rows (500) or a time (30s, 5m, 12h, 7d, 2w)"
         )
@@ -46,11 +46,11 @@ class Span:
     def __str__(self) -> str:
         if self.time is None:
             return f"{self.rows} rows"
-        seconds = self.time.total_seconds()
         for unit in ("w", "d", "h", "m"):
-            if seconds and seconds % _UNITS[unit] == 0:
-                return f"{int(seconds // _UNITS[unit])}{unit}"
-        return f"{seconds:g}s"
+            if self.time and self.time % timedelta(seconds=_UNITS[unit]) == timedelta(0):
+                return f"{self.time // timedelta(seconds=_UNITS[unit])}{unit}"
+        seconds, rest = divmod(self.time, timedelta(seconds=1))
+        return f"{seconds}.{rest.microseconds:06d}".rstrip("0").rstrip(".") + "s"
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -60,3 +60,13 @@ class Span:
             cls.parse,
             serialization=core_schema.plain_serializer_function_ser_schema(str),
         )
+
+
+def _length(seconds: float) -> timedelta:
+    """That many seconds; ValueError where no time is that long."""
+    try:
+        return timedelta(seconds=seconds)
+    except OverflowError:
+        raise ValueError(
+            f"found {seconds:g} seconds; expected less than 2.7 million years"
+        ) from None

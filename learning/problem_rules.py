@@ -1,0 +1,149 @@
+"""The rules that a problem file may set: windows, drift, performance, retraining, search, gate."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from learning.spans import Span
+
+DriftKind = Literal["none", "sudden", "gradual", "recurring", "incremental"]
+
+
+class Section(BaseModel):
+    """A frozen part of a problem file that refuses unknown keys by naming the nearest known one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        for key in data:
+            if key not in cls.model_fields:
+                near = difflib.get_close_matches(str(key), cls.model_fields, n=1, cutoff=0.0)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise ValueError(f"unknown key {key!r}{hint}")
+        return data
+
+
+class Windows(Section):
+    """How many rows each window holds, counted from the newest backwards."""
+
+    bootstrap_rows: int = Field(500, ge=50, description="labelled rows before a first champion")
+    training_rows: int = Field(50_000, ge=50, description="most rows a challenger is fitted on")
+    reference_rows: int = Field(5_000, ge=50, description="training rows kept for drift tests")
+    current_rows: int = Field(1_000, ge=20, description="newest rows compared with the reference")
+    holdout_share: float = Field(
+        0.2, gt=0, lt=0.9, description="share of the new labelled rows kept to judge a challenger"
+    )
+    holdout_rows: int = Field(2_000, ge=30, description="most rows of the holdout")
+
+
+class DriftRules(Section):
+    """When inputs count as drifted."""
+
+    alpha: float = Field(0.05, gt=0, lt=1, description="per feature, after correction")
+    family_alpha: float = Field(0.01, gt=0, lt=1, description="false alarms per check")
+    correction: Literal["benjamini-hochberg", "bonferroni", "none"] = Field(
+        "benjamini-hochberg", description="of p-values, for testing many features at once"
+    )
+    min_effect_numeric: float = Field(0.1, ge=0, le=1, description="least KS statistic")
+    min_effect_categorical: float = Field(0.1, ge=0, le=1, description="least Cramér's V")
+    share: float = Field(0.1, ge=0, le=1, description="alarm above this share of features")
+    min_rows: int = Field(100, ge=20, description="below this nothing can be said")
+    report_every: Span = Field(Span.parse("6h"), description="Evidently's report, at the latest")
+
+
+class PerformanceRules(Section):
+    """When live performance counts as too low."""
+
+    metric: Literal["auto", "roc_auc", "accuracy", "f1", "log_loss", "mae", "rmse"] = Field(
+        "auto", description="what is watched; auto: by task"
+    )
+    floor: float | None = Field(None, description="absolute; worst value that is acceptable")
+    max_drop: float = Field(
+        0.05, ge=0, description="against the champion's holdout; a share of it for errors"
+    )
+    window_rows: int = Field(1_000, ge=20, description="newest labelled rows that are judged")
+    min_rows: int = Field(100, ge=20, description="below this nothing can be said")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the interval that must be worse")
+
+
+class RetrainPolicy(Section):
+    """Which triggers retrain, and what holds them back."""
+
+    on_drift: bool = Field(True, description="retrain when inputs drift")
+    on_performance: bool = Field(True, description="retrain when live performance is too low")
+    volume_rows: int | None = Field(10_000, ge=1, description="new labelled rows that are enough")
+    max_age: Span | None = Field(Span.parse("30d"), description="oldest that a champion may get")
+    min_new_rows: int = Field(200, ge=20, description="new labelled rows before any retrain")
+    cooldown: Span = Field(Span.parse("1h"), description="pause after a retrain")
+    daily_budget: int = Field(6, ge=1, description="most retrains a day")
+
+
+class SearchRules(Section):
+    """What training tries."""
+
+    models: tuple[Literal["linear", "forest", "boosting"], ...] = Field(
+        ("linear", "forest", "boosting"), description="kinds of model"
+    )
+    windows: tuple[Literal["all", "recent"], ...] = Field(
+        ("all", "recent"), description="how far back the training rows reach"
+    )
+    folds: int = Field(3, ge=1, le=10, description="time-ordered validation blocks")
+    budget_seconds: float = Field(60, gt=0, description="time for the whole search")
+    seed: int = Field(0, description="of everything random in training")
+
+
+class GateRules(Section):
+    """What a challenger must show before it takes over."""
+
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the interval of its gain")
+    min_gain: float = Field(0.0, ge=0, description="the interval's lower end must exceed this")
+    min_rows: int = Field(50, ge=20, description="holdout rows below which nothing is promoted")
+    floors: dict[str, float] = Field(
+        default_factory=dict, description="worst acceptable value by metric, e.g. recall: 0.7"
+    )
+    max_parity_difference: float = Field(
+        1e-4, gt=0, description="most that the ONNX model may differ from the fitted one"
+    )
+
+
+class Costs(Section):
+    """What each kind of error costs the business; the decision threshold minimises the sum."""
+
+    false_positive: float = Field(1.0, ge=0, description="of a false alarm")
+    false_negative: float = Field(1.0, ge=0, description="of a missed positive")
+
+
+class RiskLevel(Section):
+    """A named band of the positive class's probability, from ``above`` upwards."""
+
+    name: str = Field(description="as the API answers it")
+    above: float = Field(ge=0, le=1, description="least probability of the band")
+
+
+class GeneratorDrift(Section):
+    """How generated rows change: their inputs, or the relation of inputs to the target."""
+
+    kind: DriftKind = Field("none", description="shape of the change over rows")
+    of: Literal["inputs", "target"] = Field("inputs", description="data drift, or concept drift")
+    start_row: int = Field(0, ge=0, description="first row that changes")
+    length_rows: int = Field(2_000, ge=1, description="transition, or half a period if recurring")
+    strength: float = Field(1.0, ge=0, description="1 is clearly visible, 0 is no change")
+
+
+class Generator(Section):
+    """Rows made by a seeded generator, as one of the sources."""
+
+    name: Literal["linear", "maintenance", "churn", "credit"] = Field(
+        description="which shipped generator"
+    )
+    seed: int = Field(0, ge=0, description="the same seed makes the same rows")
+    bootstrap_rows: int = Field(2_000, ge=50, description="rows of the first ingest run")
+    rows_per_run: int = Field(100, ge=0, description="rows that each ingest run adds")
+    drift: GeneratorDrift = Field(GeneratorDrift(), description="how the rows change")
