@@ -1,0 +1,59 @@
+"""How numbers, intervals and reasons are spelled in sentences for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from learning.alert import without_values
+
+
+@dataclass(frozen=True)
+class DriftedFeature:
+    """A feature's name with the statistic of its test: KS for numbers, Cramér's V for others."""
+
+    name: str
+    test: Literal["KS", "V"]
+    statistic: float
+    p_value: float
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.test} {number(self.statistic)}, p {_p_value(self.p_value)})"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much better a challenger is (positive is better), with its confidence interval."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    confidence: float
+
+    def __str__(self) -> str:
+        interval = f"[{number(self.low)}, {number(self.high)}]"
+        return f"{self.metric} {self.value:+.4g}, {100 * self.confidence:g}% interval {interval}"
+
+
+def number(value: float) -> str:
+    """The number with four significant digits; ``n/a`` when it is not finite."""
+    return f"{value:.4g}" if math.isfinite(value) else "n/a"
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop, unless it ends like a sentence already."""
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def most_frequent(reasons: Mapping[str, int], n: int) -> str:
+    """The ``n`` most frequent reasons with their counts, without the values they quote."""
+    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:n]
+    return ", ".join(f"{without_values(reason)} ({count:,})" for reason, count in ordered)
+
+
+def _p_value(value: float) -> str:
+    return "< 1e-6" if value < 1e-6 else f"{value:.2g}"
