@@ -1,0 +1,215 @@
+"""The durable local log of predictions and feedback, before SQL has them.
+
+Each process writes its own folder, held by a lock; a folder whose lock is free belonged to a
+process that died, and whoever finds it drains it (`storage.backlog`). Records are bytes here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import threading
+import time
+from pathlib import Path
+
+from loguru import logger
+
+from storage.backlog import Backlog, Batch
+from storage.segments import FRAME, RECORD_LIMIT, Segment, frame, read_at, sync_folder
+
+SEGMENT_BYTES = 8 * 1024 * 1024
+
+
+class JournalFullError(Exception):
+    """The journal cannot take a record now: its limit is reached or the disk refuses."""
+
+
+class Entry:
+    """One record on its way: in memory until it is durable, then a place in a segment."""
+
+    __slots__ = ("created", "done", "offset", "payload", "segment")
+
+    def __init__(
+        self, payload: bytes | None, segment: Segment | None = None, offset: int = 0
+    ) -> None:
+        self.payload = payload
+        self.segment = segment
+        self.offset = offset
+        self.done: asyncio.Future[None] | None = None
+        self.created = time.time()
+
+    async def durable(self) -> None:
+        """Return when the record survives a power cut.
+
+        Raises JournalFullError when it could not be written.
+        """
+        if self.done is not None:
+            # Shielded, because a repeated request may wait for the same record.
+            await asyncio.shield(self.done)
+
+    def read(self) -> bytes | None:
+        """The record, or None when it has been drained and its segment removed."""
+        payload, segment = self.payload, self.segment
+        if payload is not None or segment is None:
+            return payload
+        return read_at(segment.path, self.offset)
+
+
+class Journal:
+    """Appends records durably, many requests sharing one write, and hands them out to drain."""
+
+    def __init__(self, root: Path, limit_bytes: int, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self._limit = limit_bytes
+        self._segment_bytes = max(1, min(segment_bytes, limit_bytes // 4))
+        self._backlog = Backlog(root)
+        self._turn: list[Entry] = []
+        self._queue: queue.SimpleQueue[list[Entry] | None] = queue.SimpleQueue()
+        # Each counted by one thread only, so that neither needs a lock.
+        self._bytes_taken = 0
+        self._bytes_settled = 0
+        self._number = 0
+        self._is_tainted = False
+        self._file, self._active = self._open_segment()
+        self._thread = threading.Thread(target=self._write_forever, name="journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes that are not in SQL yet."""
+        return self._backlog.n_bytes + self._bytes_taken - self._bytes_settled
+
+    def append(self, payload: bytes) -> Entry:
+        """Take a record; await `Entry.durable` before telling anyone. Called in an event loop.
+
+        Raises JournalFullError when the limit is reached.
+        """
+        size = len(payload) + FRAME.size
+        if len(payload) > RECORD_LIMIT or self.backlog_bytes + size > self._limit:
+            raise JournalFullError("the journal has reached its limit")
+        loop = asyncio.get_running_loop()
+        entry = Entry(payload)
+        entry.done = loop.create_future()
+        self._bytes_taken += size
+        if not self._turn:
+            # The requests of one turn of the event loop wake the writer once, not each.
+            loop.call_soon(self._hand_over)
+        self._turn.append(entry)
+        return entry
+
+    def adopt(self) -> list[tuple[Entry, bytes]]:
+        """Take over what dead processes left; their whole records, oldest first."""
+        return [
+            (Entry(None, segment, offset), payload)
+            for segment, offset, payload in self._backlog.adopt()
+        ]
+
+    def next_batch(self, n_rows: int) -> Batch | None:
+        """Up to ``n_rows`` of the oldest durable records that are not in SQL."""
+        return self._backlog.next_batch(n_rows)
+
+    def release(self, batch: Batch) -> None:
+        """Say that a batch is in SQL, so that its bytes may go."""
+        self._backlog.release(batch)
+
+    def close(self) -> None:
+        """Write what waits and stop; what is not drained stays for the next process."""
+        self._hand_over()
+        self._queue.put(None)
+        self._thread.join()
+        os.close(self._file)
+        self._active.is_sealed = True
+        self._backlog.close()
+
+    def _hand_over(self) -> None:
+        if self._turn:
+            turn, self._turn = self._turn, []
+            self._queue.put(turn)
+
+    def _write_forever(self) -> None:
+        entries: list[Entry] | None
+        while (entries := self._queue.get()) is not None:
+            with contextlib.suppress(queue.Empty):
+                while (more := self._queue.get_nowait()) is not None:
+                    entries += more
+                self._queue.put(None)  # the end was met while gathering: meet it again
+            self._write(entries)
+
+    def _write(self, entries: list[Entry]) -> None:
+        frames = [frame(entry.payload or b"") for entry in entries]
+        error: Exception | None = None
+        try:
+            if self._is_tainted:
+                self._rotate()
+            _write_all(self._file, b"".join(frames))
+            os.fdatasync(self._file)
+        except OSError as failure:
+            error = JournalFullError(f"the journal cannot be written: {failure.strerror}")
+            logger.error("{}", error)
+            self._cut_tail()
+        else:
+            self._place(entries, frames)
+        self._bytes_settled += sum(map(len, frames))
+        _settle(entries, error)
+
+    def _place(self, entries: list[Entry], frames: list[bytes]) -> None:
+        offset = self._active.size
+        for entry, content in zip(entries, frames, strict=True):
+            # The place first: a reader takes the payload or, failing that, the place.
+            entry.segment, entry.offset = self._active, offset
+            entry.payload = None
+            offset += len(content)
+        self._backlog.grow(self._active, offset)
+        if offset > self._segment_bytes:
+            with contextlib.suppress(OSError):  # no new file: the old one goes on
+                self._rotate()
+
+    def _cut_tail(self) -> None:
+        # What follows a half-written record could never be read again, and after a failed sync
+        # nobody knows what the file holds: the next record goes to another file or nowhere.
+        self._is_tainted = True
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file, self._active.size)
+
+    def _rotate(self) -> None:
+        old_file, old = self._file, self._active
+        self._file, self._active = self._open_segment()
+        self._is_tainted = False
+        os.close(old_file)
+        old.is_sealed = True
+        self._backlog.tidy()
+
+    def _open_segment(self) -> tuple[int, Segment]:
+        name = f"{self._number + 1:08d}.log"
+        folder = self._backlog.own.path
+        file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        sync_folder(folder)
+        self._number += 1
+        return file, self._backlog.open_segment(name)
+
+
+def _write_all(file: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _settle(entries: list[Entry], error: Exception | None) -> None:
+    done = entries[0].done
+    if done is not None:
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+            done.get_loop().call_soon_threadsafe(_resolve, entries, error)
+
+
+def _resolve(entries: list[Entry], error: Exception | None) -> None:
+    for entry in entries:
+        done = entry.done
+        if done is None or done.done():
+            continue
+        if error is None:
+            entry.done = None
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+            done.exception()  # its request may have gone: then nobody else asks

@@ -1,0 +1,70 @@
+"""Segment files of the journal: records framed by length and checksum."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+FRAME = struct.Struct("<II")
+RECORD_LIMIT = 16 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Segment:
+    """One append-only file: bytes up to ``size`` are durable, those up to ``drained`` are in SQL.
+
+    ``is_sealed`` says that nothing more will be appended; ``is_torn`` that the file goes on
+    after ``size`` with something that is no whole record.
+    """
+
+    path: Path
+    size: int = 0
+    drained: int = 0
+    is_sealed: bool = False
+    is_torn: bool = False
+
+
+def frame(payload: bytes) -> bytes:
+    """A record as it stands in the file."""
+    return FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def read_frames(path: Path, start: int, end: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Records from ``start`` as (offset of the next one, payload), up to the first torn one."""
+    with path.open("rb") as file:
+        file.seek(start)
+        offset = start
+        while end is None or offset < end:
+            header = file.read(FRAME.size)
+            if len(header) < FRAME.size:
+                return
+            length, checksum = FRAME.unpack(header)
+            # A hole in the file reads as zeros, which would pass as an empty record.
+            if not 0 < length <= RECORD_LIMIT:
+                return
+            payload = file.read(length)
+            if len(payload) < length or zlib.crc32(payload) != checksum:
+                return
+            offset += FRAME.size + length
+            yield offset, payload
+
+
+def read_at(path: Path, offset: int) -> bytes | None:
+    """The record that starts at ``offset``, or None when its file is gone."""
+    try:
+        return next((payload for _, payload in read_frames(path, offset)), None)
+    except FileNotFoundError:
+        return None
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,101 @@
+"""API tokens ``id.secret``: the secret is shown once, only its SHA-256 is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import msgspec
+from sqlalchemy import Engine, insert, select, update
+
+from storage.database import reading, writing
+from storage.tables import tokens
+
+SCOPES = ("predict", "feedback", "read", "admin")
+
+
+class TokenError(ValueError):
+    """A token cannot be made or found as asked; the message says why."""
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A stored token, without its secret."""
+
+    token_id: str
+    secret_sha256: str
+    scopes: tuple[str, ...]
+    label: str | None
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def is_live(self, now: datetime) -> bool:
+        """Whether the token opens anything at this time."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+def hash_secret(secret: bytes) -> str:
+    """Hexadecimal SHA-256 of a secret; it is random, so it needs neither salt nor stretching."""
+    return hashlib.sha256(secret).hexdigest()
+
+
+def create_token(
+    engine: Engine,
+    scopes: Iterable[str],
+    label: str | None = None,
+    expires_at: datetime | None = None,
+) -> tuple[Token, str]:
+    """A new stored token and its plain text, which nobody can read again.
+
+    Raises TokenError for unknown or no scopes.
+    """
+    asked = set(scopes)
+    wanted = tuple(scope for scope in SCOPES if scope in asked)
+    unknown = sorted(asked - set(SCOPES))
+    if unknown or not wanted:
+        raise TokenError(f"scopes: found {unknown or 'none'}; expected some of {', '.join(SCOPES)}")
+    secret = secrets.token_urlsafe(32)
+    token = Token(
+        token_id=secrets.token_hex(6),
+        secret_sha256=hash_secret(secret.encode()),
+        scopes=wanted,
+        label=label,
+        created_at=datetime.now(UTC),
+        expires_at=expires_at,
+    )
+    row = {**msgspec.structs.asdict(token), "scopes": list(wanted)}
+    with writing(engine) as connection:
+        connection.execute(insert(tokens).values(row))
+    return token, f"{token.token_id}.{secret}"
+
+
+def load_tokens(engine: Engine) -> tuple[Token, ...]:
+    """All stored tokens, revoked and expired ones too, oldest first."""
+    query = select(tokens).order_by(tokens.c.created_at, tokens.c.token_id)
+    with reading(engine) as connection:
+        rows = connection.execute(query).mappings().all()
+    return tuple(Token(**{**row, "scopes": tuple(row["scopes"])}) for row in rows)
+
+
+def list_tokens(engine: Engine) -> tuple[Token, ...]:
+    """The stored tokens that were not revoked."""
+    return tuple(token for token in load_tokens(engine) if token.revoked_at is None)
+
+
+def revoke_token(engine: Engine, token_id: str) -> None:
+    """Revoke a token; doing so twice changes nothing.
+
+    Raises TokenError when there is no such token.
+    """
+    statement = (
+        update(tokens)
+        .where(tokens.c.token_id == token_id, tokens.c.revoked_at.is_(None))
+        .values(revoked_at=datetime.now(UTC))
+    )
+    with writing(engine) as connection:
+        is_known = select(tokens.c.token_id).where(tokens.c.token_id == token_id)
+        if connection.execute(is_known).first() is None:
+            raise TokenError(f"no token has the id {token_id!r}; see `perennial token list`")
+        connection.execute(statement)
