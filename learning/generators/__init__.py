@@ -1,0 +1,1 @@
+"""The shipped problems' data: how their features are drawn and how the target depends on them."""
