@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from learning.alert import Alert as Alert
-from learning.alert import FieldValue, Severity, one_line_error, without_values
-from learning.phrases import DriftedFeature as DriftedFeature
-from learning.phrases import Gain as Gain
-from learning.phrases import most_frequent, number, sentence
+from learning.alert import Alert, FieldValue, Severity, one_line_error, without_values
+from learning.phrases import DriftedFeature, Gain, most_frequent, number, sentence
 
 N_NAMED = 3
 NOTHING_TO_DO = "Nothing to do."
