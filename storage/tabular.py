@@ -1,0 +1,241 @@
+"""Tables in files: CSV, gzipped CSV and Parquet, read so that nothing is silently changed."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+CHUNK_ROWS = 10_000
+# Words for "no value" that a column of numbers may hold; in a column of text they are text.
+NO_NUMBER = ("NA", "N/A", "n/a", "na", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "?")
+
+
+class TableError(Exception):
+    """A file is not a table that can be read; ``code`` names the cause."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The table in a ``.csv``, ``.csv.gz`` or ``.parquet`` file. See `read_open_table`."""
+    try:
+        with path.open("rb") as file:
+            return read_open_table(file, path.name)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise TableError("unreadable", f"{path.name}: cannot be read: {reason}") from error
+
+
+def read_open_table(file: IO[bytes], name: str) -> pd.DataFrame:
+    """The table in an open file whose name ends in one of `SUFFIXES`.
+
+    CSV is UTF-8 with commas and one header line. A column of whole numbers becomes int64 (float64
+    if some are missing), of numbers float64, of true and false bool; everything else stays text,
+    also numbers that would lose leading zeros or digits. Blank cells are missing. Raises
+    `TableError` naming the file, the line, what was found and what to do.
+    """
+    lower = name.lower()
+    if lower.endswith(".parquet"):
+        return _read_parquet(file, name)
+    if lower.endswith(".csv.gz"):
+        return _read_csv(_gunzip(file, name), name)
+    if lower.endswith(".csv"):
+        return _read_csv(file.read(), name)
+    raise TableError(
+        "suffix", f"{name}: unknown kind of file; expected a name ending in {', '.join(SUFFIXES)}"
+    )
+
+
+def _gunzip(file: IO[bytes], name: str) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=file) as unzipped:
+            return unzipped.read()
+    except (EOFError, zlib.error) as error:
+        raise TableError(
+            "truncated", f"{name}: the gzip data ends too early or is damaged; copy the file again"
+        ) from error
+    except gzip.BadGzipFile as error:
+        raise TableError(
+            "not_gzip", f"{name}: found no gzip data; compress it, or rename it to end in .csv"
+        ) from error
+
+
+def _read_csv(content: bytes, name: str) -> pd.DataFrame:
+    text = _decode(content, name)
+    rows = _rows(text, name)
+    try:
+        header = _header(rows, name)
+    except StopIteration:
+        raise TableError("empty", f"{name}: the file is empty; expected a header line") from None
+    chunks: list[pa.Table] = []
+    while part := list(islice(rows, CHUNK_ROWS)):
+        _, values = zip(*_checked(part, header, name), strict=True)
+        columns = [pa.array(column, pa.large_string()) for column in zip(*values, strict=True)]
+        chunks.append(pa.Table.from_arrays(columns, names=header))
+    if not chunks:
+        raise TableError("no_rows", f"{name}: found a header line and no rows below it")
+    table = pa.concat_tables(chunks).combine_chunks()
+    return pd.DataFrame({column: _typed(table[column]) for column in header})
+
+
+def _decode(content: bytes, name: str) -> str:
+    """The text of a CSV file; refuses what is plainly something else."""
+    if content.startswith((b"PAR1", b"\x1f\x8b", b"PK\x03\x04")):
+        kinds = {b"P": "Parquet", b"\x1f": "gzip"}
+        kind = "zip or Excel" if content.startswith(b"PK") else kinds[content[:1]]
+        raise TableError("not_csv", f"{name}: found {kind} data; expected CSV text")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise TableError("encoding", f"{name}: found UTF-16 text; save the file as UTF-8")
+    if (place := content.find(b"\0")) >= 0:
+        line = content.count(b"\n", 0, place) + 1
+        raise TableError("nul", f"{name}: line {line}: found a NUL byte; expected CSV text")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise TableError(
+            "encoding",
+            f"{name}: line {line}: found the byte 0x{content[error.start]:02x}, which is not "
+            "UTF-8; save the file as UTF-8",
+        ) from error
+    if text[:200].lstrip().lower().startswith(("<!doctype html", "<html", "<?xml")):
+        raise TableError(
+            "html", f"{name}: found a web page; expected CSV text; download the file itself"
+        )
+    return text
+
+
+def _rows(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
+    """The line that each row starts on, and its fields; blank lines are passed over."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    start = 1
+    try:
+        for fields in reader:
+            if fields:
+                yield start, fields
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise TableError(
+            "quotes",
+            f"{name}: line {start}: a quoted field is not closed properly ({error}); "
+            'write a quote inside quotes twice ("")',
+        ) from error
+
+
+def _header(rows: Iterator[tuple[int, list[str]]], name: str) -> list[str]:
+    """Column names; one without a name is called as pandas does, ``Unnamed: 0``."""
+    line, fields = next(rows)
+    if len(fields) == 1 and (other := next((mark for mark in ";\t|" if mark in fields[0]), None)):
+        raise TableError(
+            "delimiter",
+            f"{name}: line {line}: found one column with {other!r} in its name; "
+            "expected columns separated by commas",
+        )
+    names = [field.strip() or f"Unnamed: {place}" for place, field in enumerate(fields)]
+    _refuse_duplicates(names, f"{name}: line {line}")
+    return names
+
+
+def _refuse_duplicates(names: list[str], where: str) -> None:
+    for place, column in enumerate(names):
+        if column in names[:place]:
+            raise TableError(
+                "duplicate_header", f"{where}: the column {column!r} stands twice; rename one"
+            )
+
+
+def _checked(
+    part: list[tuple[int, list[str]]], header: list[str], name: str
+) -> list[tuple[int, list[str]]]:
+    """The rows themselves; raises `TableError` at the first with too few or too many fields."""
+    expected = len(header)
+    for line, fields in part:
+        if len(fields) != expected:
+            problem = "too few" if len(fields) < expected else "too many"
+            raise TableError(
+                "ragged",
+                f"{name}: line {line}: found {len(fields)} field{'s' * (len(fields) != 1)}, "
+                f"{problem}; expected {expected} as in the header; quote fields that hold a comma",
+            )
+    return part
+
+
+def _typed(column: pa.ChunkedArray) -> pd.Series[Any]:
+    """A column of text as numbers or truths where all of it is, else as text."""
+    trimmed = pc.utf8_trim_whitespace(column)
+    blank = pc.equal(pc.utf8_length(trimmed), 0)
+    kept = pc.if_else(blank, None, column)
+    trimmed = pc.if_else(blank, None, trimmed)
+    if pc.all(blank).as_py():
+        return pd.Series([float("nan")] * len(column), dtype="float64")
+    numbers = pc.if_else(pc.is_in(trimmed, pa.array(NO_NUMBER, trimmed.type)), None, trimmed)
+    if numbers.null_count < len(numbers) and not _loses_digits(numbers):
+        for kind in (pa.int64(), pa.float64()):
+            try:
+                return pc.cast(numbers, kind).to_pandas()
+            except pa.ArrowInvalid:
+                continue
+    lower = pc.utf8_lower(trimmed)
+    if pc.all(pc.is_in(lower.drop_null(), pa.array(["true", "false"], lower.type))).as_py():
+        return pc.equal(lower, "true").to_pandas()
+    return kept.to_pandas().astype("str")
+
+
+def _loses_digits(numbers: pa.ChunkedArray) -> bool:
+    """Whether some text is a code rather than a number: 007, 0x1F, or too long for its type.
+
+    int64 holds 18 digits; a column with missing values becomes float64, which holds 15.
+    """
+    digits = 16 if numbers.null_count else 19
+    code = pc.match_substring_regex(numbers, rf"^[+-]?0[0-9xX]|^[+-]?[0-9]{{{digits},}}$")
+    return bool(pc.any(code).as_py())
+
+
+def _read_parquet(file: IO[bytes], name: str) -> pd.DataFrame:
+    try:
+        table = pq.ParquetFile(pa.PythonFile(file, mode="r")).read()
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(
+            "not_parquet",
+            f"{name}: found no readable Parquet data; it may be cut short; write or copy it again",
+        ) from error
+    _refuse_duplicates(table.column_names, name)
+    if not table.num_columns or not table.num_rows:
+        raise TableError("no_rows", f"{name}: found no rows; expected at least one")
+    for field in table.schema:
+        if pa.types.is_nested(field.type):
+            raise TableError(
+                "nested",
+                f"{name}: the column {field.name!r} holds {field.type}; expected one plain value "
+                "per row",
+            )
+    return (
+        table.select(table.column_names).cast(_plain(table.schema)).to_pandas(ignore_metadata=True)
+    )
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """The schema with decimals as float64 and dictionaries as their values."""
+    fields = []
+    for field in schema:
+        kind = field.type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if pa.types.is_decimal(kind):
+            kind = pa.float64()
+        fields.append(pa.field(field.name, kind))
+    return pa.schema(fields)
