@@ -84,7 +84,9 @@ class Problem(Section):
     name: str = Field("", description="lower case; default: the file's name")
     description: str = Field("", description="for people")
     target: str = Field(description="column that is predicted")
-    task: Literal["auto"] | Task = Field("auto", description="auto: from the target's values")
+    task: Literal["auto", "binary", "multiclass", "regression"] = Field(
+        "auto", description="auto: from the target's values"
+    )
     classes: tuple[LabelText, ...] = Field((), description="binary: negative first, then positive")
     positive_class: LabelText | None = Field(None, description="binary; default: the last class")
     event_time: str | None = Field(

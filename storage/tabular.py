@@ -186,13 +186,18 @@ def _typed(column: pa.ChunkedArray) -> pd.Series[Any]:
     if numbers.null_count < len(numbers) and not _loses_digits(numbers):
         for kind in (pa.int64(), pa.float64()):
             try:
-                return pc.cast(numbers, kind).to_pandas()
+                return _series(pc.cast(numbers, kind))
             except pa.ArrowInvalid:
                 continue
     lower = pc.utf8_lower(trimmed)
     if pc.all(pc.is_in(lower.drop_null(), pa.array(["true", "false"], lower.type))).as_py():
-        return pc.equal(lower, "true").to_pandas()
-    return kept.to_pandas().astype("str")
+        return _series(pc.equal(lower, "true"))
+    return _series(kept).astype("str")
+
+
+def _series(column: pa.ChunkedArray) -> pd.Series[Any]:
+    series: pd.Series[Any] = column.to_pandas()
+    return series
 
 
 def _loses_digits(numbers: pa.ChunkedArray) -> bool:
@@ -223,9 +228,8 @@ def _read_parquet(file: IO[bytes], name: str) -> pd.DataFrame:
                 f"{name}: the column {field.name!r} holds {field.type}; expected one plain value "
                 "per row",
             )
-    return (
-        table.select(table.column_names).cast(_plain(table.schema)).to_pandas(ignore_metadata=True)
-    )
+    frame: pd.DataFrame = table.cast(_plain(table.schema)).to_pandas(ignore_metadata=True)
+    return frame
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:
