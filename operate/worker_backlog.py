@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -48,12 +48,8 @@ def due_time(run: FlowRun) -> datetime:
 
 def find_overdue(runs: Iterable[FlowRun], now: datetime) -> set[Series]:
     """Series with several runs due: all but the newest are later than a whole interval."""
-    due = defaultdict(int)
-    for run in runs:
-        series = series_of(run)
-        if series is not None and due_time(run) <= now:
-            due[series] += 1
-    return {series for series, count in due.items() if count > 1}
+    due = Counter(series_of(run) for run in runs if due_time(run) <= now)
+    return {series for series, count in due.items() if series is not None and count > 1}
 
 
 def _due(series: Series, now: datetime) -> dict[str, object]:

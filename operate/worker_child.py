@@ -6,9 +6,15 @@ import atexit
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from operate.worker_life import die_with_worker
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
+SET_DIRECTORY = "prefect.deployments.steps.set_working_directory"
 
 
 def execute(flow_run_id: UUID, env: Mapping[str, str | None], directory: Path | None) -> None:
@@ -29,10 +35,28 @@ def execute(flow_run_id: UUID, env: Mapping[str, str | None], directory: Path | 
         atexit._run_exitfuncs()
 
 
+def _enter_checkout(flow_run: FlowRun) -> None:
+    """Take the one step of a deployment that only changes the folder, without its five log lines.
+
+    Any other deployment is left to Prefect, which runs its steps.
+    """
+    from prefect.client.orchestration import get_client
+
+    if flow_run.deployment_id is None:
+        return
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment(flow_run.deployment_id)
+    steps = deployment.pull_steps or []
+    if deployment.entrypoint and len(steps) == 1 and list(steps[0]) == [SET_DIRECTORY]:
+        os.chdir(steps[0][SET_DIRECTORY]["directory"])
+        os.environ["PREFECT__FLOW_ENTRYPOINT"] = deployment.entrypoint
+
+
 def _run(flow_run_id: UUID) -> None:
     from prefect import context
     from prefect.engine import _drive_run_flow_result, handle_engine_signals
-    from prefect.flow_engine import flow_run_logger, load_flow, load_flow_run, run_flow
+    from prefect.flow_engine import load_flow, load_flow_run, run_flow
+    from prefect.logging.loggers import flow_run_logger
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     # The fork server read its settings before this run's environment was known.
@@ -42,8 +66,9 @@ def _run(flow_run_id: UUID) -> None:
     without_heartbeats = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     with without_heartbeats, handle_engine_signals(flow_run_id):
         flow_run = load_flow_run(flow_run_id)
-        logger = flow_run_logger(flow_run)
+        logger: Any = flow_run_logger(flow_run)
         try:
+            _enter_checkout(flow_run)
             flow = load_flow(flow_run)
         except Exception:
             logger.exception("The flow could not be loaded")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -17,6 +21,7 @@ from operate.worker_child import execute
 from operate.worker_life import identify
 
 PRELOAD = "operate.worker_preload"
+WAIT_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,10 @@ class Child:
 
     async def wait(self) -> int:
         """The exit status, negative for a signal."""
-        await anyio.wait_readable(self.process.sentinel)
-        self.process.join()
-        return self.process.exitcode or 0
+        # Several tasks may wait for one child: the run itself and the one that cancels it.
+        while self.process.exitcode is None:
+            await anyio.sleep(WAIT_SECONDS)
+        return self.process.exitcode
 
     async def stop(self, grace_seconds: float) -> int:
         """TERM, then KILL when it does not listen; the exit status."""
@@ -47,6 +53,8 @@ class Forks:
     def __init__(self, preload: str = PRELOAD) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([preload])
+        self._server: Any = forkserver._forkserver  # what the standard library offers no name for
+        self._is_warm = False
 
     def warm(self) -> None:
         """Start the fork server, or start it again if it died, without waiting for its imports.
@@ -61,11 +69,24 @@ class Forks:
         """The started child of one flow run; waits for the fork server's imports the first time."""
         self.warm()
         process = self._context.Process(target=execute, args=(flow_run_id, dict(env), directory))
-        # A cancelled caller must not lose track of a child that is being born.
+        # Runs to its end though the caller be cancelled: no child is born unseen.
         await run_sync(process.start)
+        self._is_warm = True
         return Child(process, identify(process.pid or 0))
+
+    def interrupt(self) -> None:
+        """Stop waiting for the imports, if they still last: the starts that wait for them fail."""
+        if not self._is_warm:
+            self._kill()
 
     def close(self) -> None:
         """End the fork server and its resource tracker, and wait for both."""
-        for server in (forkserver._forkserver, resource_tracker._resource_tracker):  # type: ignore[attr-defined]
-            server._stop()
+        self._kill()
+        self._server._stop()
+        tracker: Any = resource_tracker._resource_tracker
+        tracker._stop()
+
+    def _kill(self) -> None:
+        if self._server._forkserver_pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._server._forkserver_pid, signal.SIGKILL)

@@ -89,8 +89,11 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, ProcessWo
             return await super()._cancel_run(flow_run_id)
         self._cancelled.add(flow_run_id)
         await child.stop(GRACE_SECONDS)
-        flow_run = await self.client.read_flow_run(flow_run_id)
-        await self._mark_flow_run_as_cancelled(flow_run, {"message": "Cancelled: process ended."})
+        try:
+            flow_run = await self.client.read_flow_run(flow_run_id)
+            await self._mark_flow_run_as_cancelled(flow_run, {"message": "Its process was ended."})
+        except httpx.HTTPError as error:
+            self._logger.warning("Cancelled, but the server could not be told: %r", error)
         return None
 
     async def kill_infrastructure(
@@ -179,9 +182,10 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, ProcessWo
             self._runs_task_group.start_soon(function, *arguments)
 
 
-async def _stop_on_signal(scope: anyio.CancelScope) -> None:
+async def _stop_on_signal(scope: anyio.CancelScope, forks: Forks) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for _ in signals:
+            forks.interrupt()
             scope.cancel()
 
 
@@ -195,7 +199,7 @@ async def serve(pool: str, forks: Forks) -> None:
     """Serve the pool until SIGTERM or SIGINT; an error starts the worker anew."""
     logger = get_logger("perennial.worker")
     async with anyio.create_task_group() as group:
-        group.start_soon(_stop_on_signal, group.cancel_scope)
+        group.start_soon(_stop_on_signal, group.cancel_scope, forks)
         while True:
             await _wait_for_server()
             try:
