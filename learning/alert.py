@@ -96,7 +96,7 @@ def without_values(text: str) -> str:
     """
     text = _WEB.sub("…", clean(text))
     text = _QUOTED.sub("…", text)
-    return _FOUND.sub(r"\1 …", text)
+    return _FOUND.sub(r"\1 …", text).strip()
 
 
 def one_line_error(error: str) -> str:

@@ -167,7 +167,7 @@ def _insert(
     }
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert(alerts).values(values).on_conflict_do_nothing(index_elements=["event_id"])
-    return connection.execute(statement).rowcount == 1
+    return connection.scalar(statement.returning(alerts.c.id)) is not None
 
 
 def _settle(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import queue
@@ -163,10 +164,8 @@ def _outcome(response: Any) -> Outcome:
 def _retry_after(header: str | None, body: bytes) -> float:
     """The longer of what header (whole seconds) and body (exact) say; a minute if neither does."""
     said: list[Any] = [header]
-    try:
-        said.append(json.loads(body)["retry_after"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass  # not Discord's JSON: its proxy answers with a page
+    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+        said.append(json.loads(body)["retry_after"])  # its proxy answers with a page instead
     seconds = []
     for value in said:
         try:
