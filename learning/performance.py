@@ -1,0 +1,95 @@
+"""Live performance: how good were the served answers, now that their labels are known?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from learning.metrics import (
+    LOWER_IS_BETTER,
+    all_metrics,
+    bootstrap,
+    default_metric,
+    metric_function,
+)
+from learning.problem import PerformanceRules, Task
+from learning.rows import Floats
+
+
+@dataclass(frozen=True)
+class PerformanceResult:
+    """The served model's metric over mature labels, with its confidence interval.
+
+    ``value``, ``low`` and ``high`` are None when too few labels have arrived to say anything.
+    """
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n_rows: int
+    floor: float | None
+    is_below_floor: bool
+    metrics: dict[str, float]
+    reason: str
+
+
+def chosen_metric(task: Task, rules: PerformanceRules) -> str:
+    """The metric the problem file names, or the task's default."""
+    return default_metric(task) if rules.metric == "auto" else rules.metric
+
+
+def performance_floor(task: Task, rules: PerformanceRules, holdout: float | None) -> float | None:
+    """The worst acceptable value: the stated floor, else the champion's holdout less the drop.
+
+    For errors the drop is a share of the holdout value. None when neither is known.
+    """
+    if rules.floor is not None:
+        return rules.floor
+    if holdout is None or math.isnan(holdout):
+        return None
+    if chosen_metric(task, rules) in LOWER_IS_BETTER:
+        return holdout * (1 + 5 * rules.max_drop)
+    return holdout - rules.max_drop
+
+
+def measure_performance(
+    task: Task,
+    y: Floats,
+    output: Floats,
+    threshold: float,
+    rules: PerformanceRules,
+    holdout: float | None,
+) -> PerformanceResult:
+    """Judge served outputs [n, classes or 1] against their labels [n].
+
+    Performance is below the floor when even the better end of the interval is.
+    """
+    metric = chosen_metric(task, rules)
+    floor = performance_floor(task, rules, holdout)
+    n_rows = len(y)
+    if n_rows < rules.min_rows:
+        reason = f"{metric} not measurable: {n_rows} labels are fewer than {rules.min_rows}"
+        return PerformanceResult(metric, None, None, None, n_rows, floor, False, {}, reason)
+    function = metric_function(task, metric, threshold)
+    value = function(y, output)
+    if math.isnan(value):
+        reason = f"{metric} undefined on {n_rows} labels: only one class among them"
+        return PerformanceResult(metric, None, None, None, n_rows, floor, False, {}, reason)
+    low, high = bootstrap(lambda index: function(y[index], output[index]), n_rows, rules.confidence)
+    is_below, comparison = _against_floor(metric, low, high, floor)
+    reason = f"{metric} {value:.3f} [{low:.3f}, {high:.3f}] on {n_rows} labels{comparison}"
+    metrics = all_metrics(task, y, output, threshold)
+    return PerformanceResult(metric, value, low, high, n_rows, floor, is_below, metrics, reason)
+
+
+def _against_floor(metric: str, low: float, high: float, floor: float | None) -> tuple[bool, str]:
+    if floor is None:
+        return False, ""
+    if metric in LOWER_IS_BETTER:
+        is_below = bool(np.greater(low, floor))
+        return is_below, f", {'all above' if is_below else 'not all above'} {floor:.3f}"
+    is_below = bool(np.less(high, floor))
+    return is_below, f", {'all below' if is_below else 'not all below'} {floor:.3f}"

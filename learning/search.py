@@ -1,0 +1,150 @@
+"""Which model, with which settings, on which window: successive halving over time-ordered folds."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from learning.metrics import LOWER_IS_BETTER, metric_function
+from learning.models import GRIDS, TrainingError, fit
+from learning.problem import SearchRules
+from learning.rows import Rows, Schema
+from learning.windows import take_window
+
+# Each round: how many of the ranking enter it, folds, and the most rows that a fit may use.
+ROUNDS = ((100, 1, 2_000), (3, 2, 10_000), (3, 3, 30_000))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A kind of model, its settings and the window it would be fitted on."""
+
+    kind: str
+    parameters: dict[str, Any] = field(hash=False)
+    window: str
+
+    @property
+    def name(self) -> str:
+        """Readable identity: ``boosting(max_iter=100) on recent``."""
+        settings = ", ".join(f"{key}={value}" for key, value in self.parameters.items())
+        return f"{self.kind}({settings}) on {self.window}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate's score (metric on unseen newer blocks) in one round of the search."""
+
+    candidate: Candidate
+    round: int
+    score: float
+    n_rows: int
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The winner and all trials, in the order in which they ran."""
+
+    best: Candidate
+    trials: tuple[Trial, ...]
+
+
+def candidates(rules: SearchRules, n_rows: int) -> list[Candidate]:
+    """Each kind with its first settings on each window; windows with the same rows count once."""
+    sizes: dict[int, str] = {}
+    for window in rules.windows:
+        probe = np.zeros(n_rows)
+        rows = Rows(probe[:, None].astype(np.float32), probe, probe.astype("datetime64[us]"))
+        sizes.setdefault(len(take_window(rows, window)), window)
+    return [
+        Candidate(kind, GRIDS[kind][0], window)
+        for kind, window in itertools.product(rules.models, sizes.values())
+    ]
+
+
+def neighbours(best: Candidate) -> list[Candidate]:
+    """The winner with each of its kind's settings, itself first."""
+    others = [settings for settings in GRIDS[best.kind] if settings != best.parameters]
+    return [best, *(Candidate(best.kind, settings, best.window) for settings in others)]
+
+
+@dataclass(frozen=True)
+class Contestants:
+    """What a search works on: labelled rows in time order, judged in blocks of ``block_rows``."""
+
+    rows: Rows
+    schema: Schema
+    rules: SearchRules
+    metric: str
+    block_rows: int
+
+
+def search(
+    field_of: Contestants,
+    elapsed: Callable[[], float],
+    on_trial: Callable[[Trial], None] = lambda _trial: None,
+) -> SearchResult:
+    """Find the candidate that predicts newer blocks best when fitted on the rows before them.
+
+    Kinds and windows are compared first, on few rows; the best of them on more; then the
+    winner's settings, on most.
+    ``elapsed`` gives the seconds since the search began; after ``budget_seconds`` no further
+    trial starts and the best so far wins. Raises TrainingError when nothing could be fitted.
+    """
+    ranking, trials = candidates(field_of.rules, len(field_of.rows)), list[Trial]()
+    for number, (places, folds, most_rows) in enumerate(ROUNDS):
+        folds = min(folds, field_of.rules.folds)
+        entrants = neighbours(ranking[0]) if number == 2 else ranking[:places]
+        scored = list[Trial]()
+        for candidate in entrants:
+            if (trials or scored) and elapsed() > field_of.rules.budget_seconds:
+                break
+            score = _score(candidate, field_of, folds, most_rows)
+            scored.append(Trial(candidate, number, score, min(len(field_of.rows), most_rows)))
+            on_trial(scored[-1])
+        known = [trial for trial in scored if not math.isnan(trial.score)]
+        trials.extend(known)
+        if known:
+            ranking = _ranked(known, field_of.metric)
+        if len(scored) < len(entrants):
+            break
+    if not trials:
+        raise TrainingError(f"no candidate could be fitted on {len(field_of.rows)} rows")
+    return SearchResult(ranking[0], tuple(trials))
+
+
+def _ranked(trials: list[Trial], metric: str) -> list[Candidate]:
+    sign = 1 if metric in LOWER_IS_BETTER else -1
+    return [trial.candidate for trial in sorted(trials, key=lambda trial: sign * trial.score)]
+
+
+def _score(candidate: Candidate, field_of: Contestants, folds: int, most_rows: int) -> float:
+    rows, size = field_of.rows, field_of.block_rows
+    function = metric_function(field_of.schema.task, field_of.metric)
+    scores = []
+    for fold in range(folds):
+        end = len(rows) - fold * size
+        before, block = rows.part(slice(0, end - size)), rows.part(slice(end - size, end))
+        if len(before) < size:
+            break
+        window = thin(take_window(before, candidate.window), most_rows)
+        try:
+            fitted = fit(
+                candidate.kind, candidate.parameters, window, field_of.schema, field_of.rules.seed
+            )
+        except TrainingError:
+            continue
+        scores.append(function(block.y, fitted.output(block.x)))
+    known = [score for score in scores if not math.isnan(score)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def thin(rows: Rows, most_rows: int) -> Rows:
+    """At most so many rows, evenly spaced in time, the newest included."""
+    if len(rows) <= most_rows:
+        return rows
+    return rows.part(np.linspace(0, len(rows) - 1, most_rows).round().astype(np.intp))

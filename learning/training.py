@@ -1,0 +1,163 @@
+"""Training a challenger: window, search, final fit, threshold, ONNX and parity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.inspection import permutation_importance
+
+from learning.metrics import LOWER_IS_BETTER, all_metrics, metric_function
+from learning.models import Fitted, TrainingError, fit
+from learning.onnx_export import Parity, check_parity, export, parity_rows
+from learning.performance import chosen_metric
+from learning.problem import Costs, Problem
+from learning.rows import Floats, Rows, Schema
+from learning.search import Contestants, SearchResult, Trial, search, thin
+from learning.windows import Split, split_holdout, take_window
+
+PARITY_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """A fitted model with its proof: graph, parity, and what it scored on the holdout."""
+
+    fitted: Fitted
+    graph: bytes
+    parity: Parity
+    threshold: float
+    window: str
+    training: Rows
+    holdout: Rows
+    output: Floats
+    dummy_output: Floats
+    metric: str
+    metrics: dict[str, float]
+    search: SearchResult
+
+
+def train_challenger(
+    rows: Rows,
+    champion_end: np.datetime64 | None,
+    problem: Problem,
+    schema: Schema,
+    elapsed: Callable[[], float],
+    on_trial: Callable[[Trial], None] = lambda _trial: None,
+) -> Challenger:
+    """Train on labelled rows and evaluate on the newest of them, which no model has seen.
+
+    Raises TrainingError when the rows cannot train a model.
+    """
+    split = split_holdout(rows, champion_end, problem.windows, problem.gate.min_rows)
+    metric = chosen_metric(schema.task, problem.performance)
+    refuse_untrainable(split, schema, problem)
+    block = max(30, min(len(split.holdout), len(split.training) // 5))
+    contest = Contestants(split.training, schema, problem.search, metric, block)
+    found = search(contest, elapsed, on_trial)
+    best = found.best
+    training = take_window(split.training, best.window)
+    fitted = fit(best.kind, best.parameters, training, schema, problem.search.seed)
+    dummy = fit("dummy", {}, training, schema)
+    threshold = choose_threshold(fitted, training, schema, problem, block)
+    graph = export(fitted, len(schema.features))
+    probe = parity_rows(np.vstack([training.x, split.holdout.x]), PARITY_ROWS)
+    output = fitted.output(split.holdout.x)
+    return Challenger(
+        fitted=fitted,
+        graph=graph,
+        parity=check_parity(fitted, graph, probe, problem.gate.max_parity_difference),
+        threshold=threshold,
+        window=best.window,
+        training=training,
+        holdout=split.holdout,
+        output=output,
+        dummy_output=dummy.output(split.holdout.x),
+        metric=metric,
+        metrics=all_metrics(schema.task, split.holdout.y, output, threshold),
+        search=found,
+    )
+
+
+def refuse_untrainable(split: Split, schema: Schema, problem: Problem) -> None:
+    """Raise TrainingError when the split has too few rows or, for classes, only one of them."""
+    if len(split.holdout) < problem.gate.min_rows or len(split.training) < 2 * 30:
+        raise TrainingError(
+            f"{len(split.training)} training and {len(split.holdout)} holdout rows; "
+            f"at least 60 and {problem.gate.min_rows} are needed: wait for more labels"
+        )
+    if schema.task != "regression" and len(np.unique(split.training.y)) < 2:
+        raise TrainingError(
+            f"target {schema.target!r}: all {len(split.training)} training rows have one label; "
+            "two classes are needed: wait for more labels"
+        )
+
+
+def choose_threshold(
+    fitted: Fitted, training: Rows, schema: Schema, problem: Problem, block: int
+) -> float:
+    """The probability from which a row is called positive: the cheapest on the newest block.
+
+    The model is fitted again without that block, so that the choice sees honest scores and the
+    holdout stays untouched. 0.5 for other tasks and when the block has one class only.
+    """
+    if schema.task != "binary" or len(training) < 3 * block:
+        return 0.5
+    before = training.part(slice(0, len(training) - block))
+    newest = training.part(slice(len(training) - block, None))
+    try:
+        probe = fit(fitted.kind, fitted.parameters, before, schema, problem.search.seed)
+    except TrainingError:
+        return 0.5
+    return cheapest_threshold(newest.y, probe.output(newest.x)[:, 1], problem.costs)
+
+
+def cheapest_threshold(y: Floats, probability: Floats, costs: Costs) -> float:
+    """The threshold with the least total cost of false positives and false negatives.
+
+    Among equally cheap cuts the one nearest to the theoretical FP / (FP + FN) of calibrated
+    probabilities wins (Elkan 2001).
+    """
+    total = costs.false_positive + costs.false_negative
+    ideal = costs.false_positive / total if total else 0.5
+    if len(np.unique(y)) < 2:
+        return ideal
+    order = np.argsort(probability)
+    sorted_y, sorted_p = y[order], probability[order]
+    cuts = np.concatenate([[0.0], (sorted_p[1:] + sorted_p[:-1]) / 2, [1.0]])
+    missed = np.concatenate([[0.0], np.cumsum(sorted_y)])
+    alarmed = (1 - sorted_y).sum() - np.concatenate([[0.0], np.cumsum(1 - sorted_y)])
+    cost = missed * costs.false_negative + alarmed * costs.false_positive
+    cheap = cuts[cost <= cost.min() + 1e-12]
+    return float(cheap[np.abs(cheap - ideal).argmin()])
+
+
+def feature_importance(
+    challenger: Challenger, schema: Schema, metric: str, n_rows: int = 1_000, seed: int = 0
+) -> dict[str, float]:
+    """How much worse the metric gets on holdout rows when a feature is shuffled (Breiman 2001)."""
+    rows = thin(challenger.holdout, n_rows)
+    function = metric_function(schema.task, metric, challenger.threshold)
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+
+    def score(fitted: Fitted, x: np.ndarray, y: Floats) -> float:
+        value = function(y, fitted.output(x))
+        return 0.0 if math.isnan(value) else sign * value
+
+    found = permutation_importance(
+        _AsEstimator(challenger.fitted), rows.x, rows.y, n_repeats=2, random_state=seed,
+        scoring=lambda estimator, x, y: score(estimator.fitted, x, y),
+    )  # fmt: skip
+    return dict(zip(schema.names, found.importances_mean.tolist(), strict=True))
+
+
+class _AsEstimator:
+    """What scikit-learn's inspection asks of an estimator."""
+
+    def __init__(self, fitted: Fitted) -> None:
+        self.fitted = fitted
+
+    def fit(self, x: object, y: object) -> None:
+        """Never called: the model is fitted."""

@@ -1,0 +1,46 @@
+"""Which rows train a challenger, and which newer ones judge it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from learning.problem import Windows
+from learning.rows import Rows
+
+WINDOW_SHARES = {"all": 1.0, "recent": 0.3, "newest": 0.1}
+SMALLEST_WINDOW = 200
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled rows up to a point in time, and the newest ones behind it as the holdout."""
+
+    training: Rows
+    holdout: Rows
+
+
+def split_holdout(
+    rows: Rows, champion_end: np.datetime64 | None, windows: Windows, min_rows: int
+) -> Split:
+    """Split labelled rows by time; neither champion nor challenger has trained on the holdout.
+
+    The holdout is a share of the rows that are newer than the champion's training window (of all
+    rows when there is no champion), at least ``min_rows`` and at most ``windows.holdout_rows``.
+    Rows with the time of the last training row stay out of the holdout.
+    """
+    start = 0 if champion_end is None else int(np.searchsorted(rows.times, champion_end, "right"))
+    n_new = len(rows) - start
+    size = min(max(int(n_new * windows.holdout_share), min_rows), windows.holdout_rows, n_new)
+    cut = len(rows) - size
+    if 0 < cut < len(rows):
+        cut = max(start, int(np.searchsorted(rows.times, rows.times[cut], "left")))
+    training = rows.part(slice(max(0, cut - windows.training_rows), cut))
+    return Split(training, rows.part(slice(cut, None)))
+
+
+def take_window(rows: Rows, window: str) -> Rows:
+    """The newest part of the rows that a window's name stands for, never under 200 rows."""
+    size = max(int(len(rows) * WINDOW_SHARES[window]), SMALLEST_WINDOW)
+    return rows.part(slice(max(0, len(rows) - size), None))
