@@ -33,17 +33,25 @@ class Service:
     """One process to run.
 
     `ready` is a URL that answers 200, or a function that says so; None means ready once started.
+    A variable of `env` that is None is taken out of the environment. An `errand` is ready when it
+    has ended well, and is expected to end.
     `port_setting` is what a person changes when `port` is taken.
     """
 
     name: str
     command: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str | None] = field(default_factory=dict)
     ready: str | Callable[[], bool] | None = None
+    is_errand: bool = False
     host: str = "127.0.0.1"
     port: int | None = None
     port_setting: str = ""
     timeout_seconds: float = 90.0
+
+
+def _merge_environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    merged = {**os.environ, **changes}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 class Running:
@@ -56,7 +64,7 @@ class Running:
         with log.open("ab") as sink:
             self.popen = subprocess.Popen(  # noqa: S603  # the commands are ours
                 service.command,
-                env={**os.environ, **service.env},
+                env=_merge_environment(service.env),
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
@@ -67,8 +75,12 @@ class Running:
     def is_ready(self) -> bool:
         """Whether it answers; raises StackError when it has ended."""
         if self.popen.poll() is not None:
+            if self.service.is_errand and self.popen.returncode == 0:
+                return True
             raise StackError(self.obituary())
         ready = self.service.ready
+        if self.service.is_errand:
+            return False
         if ready is None or callable(ready):
             return ready is None or ready()
         try:
@@ -197,7 +209,8 @@ class Processes:
 
     def ended(self) -> list[Running]:
         """Services that are no longer running though nobody stopped them."""
-        return [running for running in self.running.values() if running.popen.poll() is not None]
+        services = [each for each in self.running.values() if not each.service.is_errand]
+        return [running for running in services if running.popen.poll() is not None]
 
     def stop(self, *names: str) -> None:
         """Stop the named services, or all, in reverse order; nothing of them is left afterwards."""

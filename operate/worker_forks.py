@@ -63,6 +63,14 @@ class Forks:
         """
         forkserver.ensure_running()
 
+    async def warmed(self) -> None:
+        """Return when the imports are done and a child could be forked at once."""
+        self.warm()
+        process = self._context.Process(target=os.getpid)
+        await run_sync(process.start)
+        await run_sync(process.join)
+        self._is_warm = True
+
     async def start(
         self, flow_run_id: UUID, env: Mapping[str, str | None], directory: Path | None
     ) -> Child:

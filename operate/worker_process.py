@@ -189,9 +189,19 @@ async def _stop_on_signal(scope: anyio.CancelScope, forks: Forks) -> None:
             scope.cancel()
 
 
-async def _wait_for_server() -> None:
+async def _wait_for_pool(pool: str) -> None:
+    logger = get_logger("perennial.worker")
+    is_told = False
     async with get_client() as client:
-        while await client.api_healthcheck() is not None:
+        while True:
+            if await client.api_healthcheck() is None:
+                try:
+                    await client.read_work_pool(pool)
+                    return
+                except ObjectNotFound:
+                    if not is_told:
+                        logger.info("Waiting for work pool %r: nothing is deployed yet", pool)
+                    is_told = True
             await anyio.sleep(0.2)
 
 
@@ -200,8 +210,9 @@ async def serve(pool: str, forks: Forks) -> None:
     logger = get_logger("perennial.worker")
     async with anyio.create_task_group() as group:
         group.start_soon(_stop_on_signal, group.cancel_scope, forks)
+        await forks.warmed()
         while True:
-            await _wait_for_server()
+            await _wait_for_pool(pool)
             try:
                 await WarmWorker(pool, forks).start(printer=logger.info)
             except Exception:
