@@ -92,7 +92,7 @@ class Problem(Section):
     event_time: str | None = Field(
         None, description="column of when it happened; none: rows count in order of arrival"
     )
-    key: str | None = Field(None, description="column that tells rows apart; repeats are refused")
+    key: str | None = Field(None, description="column that tells rows apart; each is stored once")
     drop: tuple[str, ...] = Field((), description="columns that are never features")
     features: tuple[Feature, ...] = Field((), description="empty: inferred from the first batch")
     sources: tuple[Literal["inbox", "feedback", "generator"], ...] = Field(

@@ -24,7 +24,8 @@ def problem_text(problem: Problem) -> str:
             lines += ["", f"# {_about(value[0])}", f"{name}:", *_items(value), ""]
         else:
             lines.append(_line(name, value, field, ""))
-    return "\n".join(lines).strip().replace("\n\n\n", "\n\n") + "\n"
+    spaced = [line for line, above in zip(lines, ["", *lines], strict=False) if line or above]
+    return "\n".join(spaced).strip() + "\n"
 
 
 def plain(value: Any) -> Any:
