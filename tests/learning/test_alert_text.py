@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from pathlib import Path
 
 import pytest
 
 from learning import alert_text as say
-from learning.alert import Alert, clean, judge, one_line_error, without_values
+from learning.alert import (
+    COALESCE_SECONDS,
+    OPPOSITES,
+    Alert,
+    clean,
+    judge,
+    one_line_error,
+    without_values,
+)
 from learning.phrases import DriftedFeature, Gain
 
 HOUR = 3600.0
@@ -212,3 +222,15 @@ def test_a_clock_that_went_back_silences_nothing_for_longer_than_the_window() ->
 
 def test_kinds_without_a_window_are_told_every_time() -> None:
     assert judge("promoted", 0.0, is_turned=False) == "new"
+
+
+def test_every_kind_is_composed_by_the_function_of_its_name_and_documented() -> None:
+    composers = {
+        name
+        for name, made in inspect.getmembers(say, inspect.isfunction)
+        if made.__module__ == say.__name__
+    }
+    text = Path(__file__).parents[2].joinpath("docs", "alerts.md").read_text(encoding="utf-8")
+    documented = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
+    assert documented == composers
+    assert set(COALESCE_SECONDS) | set(OPPOSITES) <= composers
