@@ -14,8 +14,9 @@ from sqlalchemy import Engine
 from learning import alert_text as say
 from learning.alert import Alert
 from storage import channels, outbox
-from storage.database import open_engine, reading, upgrade, writing
+from storage.database import open_engine, reading, writing
 from storage.outbox import Entry
+from storage.tables import metadata
 from tasks.alerts import MOST_ATTEMPTS, Delivered, backoff_seconds, deliver
 from tests.fakes.discord import (
     DIE,
@@ -39,9 +40,8 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
     """SQLite alone: delivery adds no SQL of its own."""
-    url = f"sqlite:///{tmp_path / 'perennial.db'}"
-    upgrade(url)
-    opened = open_engine(url)
+    opened = open_engine(f"sqlite:///{tmp_path / 'perennial.db'}")
+    metadata.create_all(opened)
     yield opened
     opened.dispose()
 
