@@ -21,10 +21,10 @@ TARGET = ROOT / "docs" / "problem-file.md"
 INTRODUCTION = """\
 # The problem file
 
-`problems/NAME.yaml` describes one prediction problem. Only `target` has no default; `perennial init`
-writes a file with every key spelled out. A key that is not listed here is an error that names the
-nearest known one. `true` and `false` are truths; `yes`, `no`, `on` and `off` are plain text, so that
-classes may be called so.
+`problems/NAME.yaml` describes one prediction problem. Only `target` has no default;
+`perennial init` writes a file with every key spelled out. A key that is not listed here is an
+error that names the nearest known one. `true` and `false` are truths; `yes`, `no`, `on` and `off`
+are plain text, so that classes may be called so.
 
 A length is a number of rows (`500`) or a time (`30s`, `5m`, `12h`, `7d`, `2w`).
 

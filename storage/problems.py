@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,21 +26,31 @@ class ProblemError(Exception):
     """A problem file is missing or wrong; the message says where and what was expected."""
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML where only true and false are truths (YAML 1.2), so that a class may be called no.
+_BOOL, _INT, _FLOAT, _DATE = (
+    f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "timestamp")
+)
 
-    Sixty-based numbers and dates stay text for the same reason.
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that takes less for something else than text, so that a class may be called no.
+
+    As in YAML 1.2, only true and false are truths; 010, 12:30 and 2024-01-31 stay text.
     """
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own way to configure a loader)
-        first: [
-            (tag, pattern)
-            for tag, pattern in resolvers
-            if tag != "tag:yaml.org,2002:timestamp"
-            and not (tag == "tag:yaml.org,2002:bool" and first not in "tTfF")
-        ]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        first: [(tag, rule) for tag, rule in rules if tag not in (_BOOL, _INT, _FLOAT, _DATE)]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+
+_NUMERALS = list("-+.0123456789")
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF")
+_Loader.add_implicit_resolver(_INT, re.compile(r"^[-+]?(?:0|[1-9][0-9_]*)$"), _NUMERALS)
+_Loader.add_implicit_resolver(
+    _FLOAT,
+    re.compile(r"^[-+]?(?:(?:0|[1-9][0-9_]*)?\.[0-9]+|[0-9]+\.)(?:[eE][-+]?[0-9]+)?$"),
+    _NUMERALS,
+)
 
 
 def problem_folders(settings: Settings) -> tuple[Path, ...]:
