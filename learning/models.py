@@ -19,6 +19,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from threadpoolctl import threadpool_limits
 
 from learning.rows import Floats, Matrix, Rows, Schema
 
@@ -49,6 +50,10 @@ class Fitted:
 
     def output(self, x: Matrix) -> Floats:
         """Probabilities [n, classes of the problem], or values [n, 1]."""
+        with threadpool_limits(1 if x.size < 1_000_000 else None):
+            return self._output(x)
+
+    def _output(self, x: Matrix) -> Floats:
         if not self.n_classes:
             return np.asarray(self.pipeline.predict(x), dtype=np.float64).reshape(-1, 1)
         found = np.asarray(self.pipeline.predict_proba(x), dtype=np.float64)
@@ -79,7 +84,10 @@ def fit(
             )
     estimator = _estimator(kind, dict(parameters), schema, seed)
     target = rows.y if schema.task == "regression" else rows.y.astype(np.int64)
-    estimator.fit(rows.x, target)
+    # Threads that wait for each other cost small fits more than they save, above all on a machine
+    # that also answers predictions.
+    with threadpool_limits(1 if rows.x.size < 1_000_000 else None):
+        estimator.fit(rows.x, target)
     if kind == "boosting":
         _snap_thresholds(estimator)
     return Fitted(kind, dict(parameters), estimator, classes, len(schema.classes))
@@ -98,7 +106,7 @@ def _estimator(kind: str, parameters: dict[str, Any], schema: Schema, seed: int)
     if kind == "forest":
         forest = RandomForestRegressor if is_regression else RandomForestClassifier
         model = forest(
-            n_estimators=60, max_features=0.5, n_jobs=2, random_state=seed, **parameters
+            n_estimators=60, max_features=0.5, n_jobs=1, random_state=seed, **parameters
         )
         return Pipeline([("prepare", _tree_inputs(schema)), ("model", model)])
     if kind == "boosting":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 
 BUSY_TIMEOUT_MS = 10_000
@@ -95,6 +96,16 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A connection for reads."""
     with engine.connect() as connection:
         yield connection
+
+
+def insert_missing(connection: Connection, table: Table, values: Any, keys: Sequence[str]) -> int:
+    """Insert one row (a dict) or many (a list); rows whose keys exist are left as they are.
+
+    Returns how many were inserted.
+    """
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(table).on_conflict_do_nothing(index_elements=list(keys))
+    return int(connection.execute(statement, values).rowcount)
 
 
 def upgrade(url: str) -> None:

@@ -19,14 +19,27 @@ from storage.bundles import write_atomically
 ALIVE_SECONDS = 3.0
 
 
+class Former(msgspec.Struct, frozen=True):
+    """A bundle that was served before."""
+
+    version: str
+    bundle: str
+
+
 class Pointer(msgspec.Struct, frozen=True):
-    """The bundle to serve. ``generation`` only grows."""
+    """The bundle to serve. ``generation`` only grows.
+
+    ``former`` are the bundles served before it, newest first: a rollback needs no database.
+    """
 
     problem: str
     generation: int
     version: str
     bundle: str
     moved_at: datetime
+    actor: str = "loop"
+    reason: str = ""
+    former: tuple[Former, ...] = ()
 
 
 class Acknowledgement(msgspec.Struct, frozen=True):

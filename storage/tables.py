@@ -168,7 +168,9 @@ feedback = Table(
     _time("observed_at"),
     _time("received_at"),
     Column("token_id", String(64)),
+    Column("batch_id", String(96), comment="the batch that took it into the observations"),
     UniqueConstraint("problem", "prediction_id"),
+    Index(None, "problem", "batch_id"),
 )
 
 drift_results = Table(

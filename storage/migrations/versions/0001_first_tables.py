@@ -113,9 +113,13 @@ def upgrade() -> None:
     sa.Column('observed_at', UtcDateTime(), nullable=False),
     sa.Column('received_at', UtcDateTime(), nullable=False),
     sa.Column('token_id', sa.String(length=64), nullable=True),
+    sa.Column('batch_id', sa.String(length=96), nullable=True, comment='the batch that took it into the observations'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_feedback')),
     sa.UniqueConstraint('problem', 'prediction_id', name=op.f('uq_feedback_problem_prediction_id'))
     )
+    with op.batch_alter_table('feedback', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_feedback_problem_batch_id'), ['problem', 'batch_id'], unique=False)
+
     op.create_table('leases',
     sa.Column('problem', sa.String(length=64), nullable=False),
     sa.Column('holder', sa.String(length=128), nullable=False),
@@ -269,6 +273,9 @@ def downgrade() -> None:
     op.drop_table('performance_metrics')
     op.drop_table('models')
     op.drop_table('leases')
+    with op.batch_alter_table('feedback', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_feedback_problem_batch_id'))
+
     op.drop_table('feedback')
     with op.batch_alter_table('drift_results', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_drift_results_problem_checked_at'))

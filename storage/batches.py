@@ -1,0 +1,104 @@
+"""Batches that were ingested or refused, their quarantined rows, and what feedback they claim."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from storage.database import insert_missing
+from storage.tables import batches, feedback, predictions, quarantine
+
+
+def is_known(connection: Connection, problem: str, batch_id: str) -> bool:
+    """Whether this batch was ingested or refused before."""
+    found = connection.execute(
+        select(batches.c.state).where(batches.c.problem == problem, batches.c.batch_id == batch_id)
+    ).first()
+    return found is not None
+
+
+def record_batch(connection: Connection, values: dict[str, Any]) -> bool:
+    """Record a batch; False when it was recorded before."""
+    row = {"watermark": None, "data_version": None, "reason": None, **values}
+    row["ingested_at"] = datetime.now(UTC)
+    return insert_missing(connection, batches, row, ("problem", "batch_id")) == 1
+
+
+def quarantine_rows(
+    connection: Connection, problem: str, batch_id: str, rows: Sequence[dict[str, Any]]
+) -> None:
+    """Keep refused rows, each with ``row_number``, ``quarantine_reason`` and ``row``."""
+    if not rows:
+        return
+    now = datetime.now(UTC)
+    values = [
+        {"problem": problem, "batch_id": batch_id, "quarantined_at": now, **row} for row in rows
+    ]
+    insert_missing(connection, quarantine, values, ("problem", "batch_id", "row_number"))
+
+
+def watermark(connection: Connection, problem: str, source: str) -> int:
+    """How far a source was read; 0 before its first batch."""
+    found = connection.execute(
+        select(func.max(batches.c.watermark)).where(
+            batches.c.problem == problem, batches.c.source == source
+        )
+    ).scalar_one()
+    return int(found or 0)
+
+
+def claim_feedback(connection: Connection, problem: str, batch_id: str, limit: int) -> None:
+    """Give up to ``limit`` feedback rows that no batch has taken to this batch.
+
+    The claim is committed before the rows are copied, so that a crash in between repeats the very
+    same batch instead of taking a few rows twice.
+    """
+    free = (
+        select(feedback.c.id)
+        .where(feedback.c.problem == problem, feedback.c.batch_id.is_(None))
+        .order_by(feedback.c.id)
+        .limit(limit)
+    )
+    connection.execute(
+        update(feedback).where(feedback.c.id.in_(free.scalar_subquery())).values(batch_id=batch_id)
+    )
+
+
+def unfinished_claims(connection: Connection, problem: str) -> list[str]:
+    """Batches that have claimed feedback but were never recorded."""
+    done = select(batches.c.batch_id).where(batches.c.problem == problem)
+    found = connection.execute(
+        select(feedback.c.batch_id)
+        .where(
+            feedback.c.problem == problem,
+            feedback.c.batch_id.is_not(None),
+            feedback.c.batch_id.not_in(done),
+        )
+        .distinct()
+    )
+    return sorted(found.scalars())
+
+
+def claimed_feedback(connection: Connection, problem: str, batch_id: str) -> Sequence[Row[Any]]:
+    """The claimed labels with the predictions they belong to, in order of arrival."""
+    return connection.execute(
+        select(
+            feedback.c.prediction_id,
+            feedback.c.actual,
+            feedback.c.observed_at,
+            predictions.c.key,
+            predictions.c.event_time,
+            predictions.c.features,
+            predictions.c.model_version,
+        )
+        .join(
+            predictions,
+            (predictions.c.problem == feedback.c.problem)
+            & (predictions.c.prediction_id == feedback.c.prediction_id),
+        )
+        .where(feedback.c.problem == problem, feedback.c.batch_id == batch_id)
+        .order_by(feedback.c.id)
+    ).all()

@@ -1,0 +1,90 @@
+"""Model versions: each training attempt, what became of it, and the champion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from storage.tables import models
+
+
+def begin_version(connection: Connection, problem: str, run_id: str, clock: datetime) -> int:
+    """Reserve the next version number for a training run and return it."""
+    newest = connection.execute(
+        select(func.max(models.c.version)).where(models.c.problem == problem)
+    ).scalar_one()
+    version = int(newest or 0) + 1
+    connection.execute(
+        insert(models).values(
+            problem=problem,
+            version=version,
+            run_id=run_id,
+            state="training",
+            metrics={},
+            clock=clock,
+            trained_at=datetime.now(UTC),
+        )
+    )
+    return version
+
+
+def update_version(connection: Connection, problem: str, version: int, **values: Any) -> None:
+    """Change what is known of a version."""
+    connection.execute(
+        update(models)
+        .where(models.c.problem == problem, models.c.version == version)
+        .values(**values)
+    )
+
+
+def find_version(connection: Connection, problem: str, version: int) -> Row[Any] | None:
+    """One version, or None."""
+    return connection.execute(
+        select(models).where(models.c.problem == problem, models.c.version == version)
+    ).first()
+
+
+def champion(connection: Connection, problem: str) -> Row[Any] | None:
+    """The version in state ``champion``, or None before the first promotion."""
+    return connection.execute(
+        select(models)
+        .where(models.c.problem == problem, models.c.state == "champion")
+        .order_by(models.c.version.desc())
+        .limit(1)
+    ).first()
+
+
+def crown(connection: Connection, problem: str, version: int) -> None:
+    """Make a version the champion; the former one is archived."""
+    connection.execute(
+        update(models)
+        .where(models.c.problem == problem, models.c.state == "champion")
+        .values(state="archived")
+    )
+    update_version(connection, problem, version, state="champion")
+
+
+def attempts(connection: Connection, problem: str, newest: int) -> Sequence[Row[Any]]:
+    """The newest versions, newest first, whatever became of them."""
+    return connection.execute(
+        select(models)
+        .where(models.c.problem == problem)
+        .order_by(models.c.version.desc())
+        .limit(newest)
+    ).all()
+
+
+def close_unfinished(connection: Connection, problem: str, run_ids: Sequence[str]) -> None:
+    """Versions that a dead run was still training, or judging, are refused."""
+    connection.execute(
+        update(models)
+        .where(
+            models.c.problem == problem,
+            models.c.run_id.in_(run_ids),
+            models.c.state.in_(("training", "candidate")),
+        )
+        .values(state="refused", reason="the run that trained it ended before the gate")
+    )

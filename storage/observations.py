@@ -1,0 +1,115 @@
+"""The Delta table of observations: one row per key and event, appended once per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import TableNotFoundError
+
+KEY, EVENT_TIME, LABEL = "_key", "_event_time", "_label"
+INGESTED_AT, BATCH_ID, SOURCE = "_ingested_at", "_batch_id", "_source"
+_TIME = pa.timestamp("us", tz="UTC")
+
+
+def table_uri(store: Path, problem: str) -> str:
+    """Where the problem's Delta table stands."""
+    return str(store / "observations" / problem)
+
+
+def arrow_schema(
+    numeric: Sequence[str], categorical: Sequence[str], label_is_number: bool
+) -> pa.Schema:
+    """Columns of the table: the system's own, then features by name."""
+    return pa.schema(
+        [
+            pa.field(KEY, pa.string()),
+            pa.field(EVENT_TIME, _TIME),
+            pa.field(INGESTED_AT, _TIME),
+            pa.field(BATCH_ID, pa.string()),
+            pa.field(SOURCE, pa.string()),
+            pa.field(LABEL, pa.float64() if label_is_number else pa.string()),
+            *(pa.field(name, pa.float64()) for name in numeric),
+            *(pa.field(name, pa.string()) for name in categorical),
+        ]
+    )
+
+
+def append_batch(
+    store: Path, problem: str, frame: pd.DataFrame, schema: pa.Schema, batch_id: str
+) -> int:
+    """Append a batch's rows and return the data version that holds them.
+
+    The batch id is committed with the rows, so the same batch is appended once, also when a crash
+    came between the append and whatever its caller noted about it.
+    """
+    uri = table_uri(store, problem)
+    known = _open(uri)
+    if known is not None and known.transaction_version(batch_id) is not None:
+        return int(known.version())
+    rows = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
+    write_deltalake(
+        uri,
+        rows,
+        mode="append",
+        schema_mode="merge",
+        commit_properties=CommitProperties(app_transactions=[Transaction(batch_id, 1)]),
+    )
+    return int(DeltaTable(uri).version())
+
+
+def data_version(store: Path, problem: str) -> int | None:
+    """Newest version of the table, or None when nothing was ever ingested."""
+    table = _open(table_uri(store, problem))
+    return None if table is None else int(table.version())
+
+
+def read_observations(
+    store: Path,
+    problem: str,
+    version: int | None = None,
+    labelled_only: bool = False,
+    newest: int | None = None,
+) -> pd.DataFrame:
+    """Observations in event-time order (equal times in order of arrival), as of a data version.
+
+    ``newest`` keeps that many of the latest. Empty frame without columns when there is no table.
+    """
+    table = _open(table_uri(store, problem), version)
+    if table is None:
+        return pd.DataFrame()
+    rows = table.to_pyarrow_table()
+    if labelled_only:
+        rows = rows.filter(pc.is_valid(rows[LABEL]))
+    order = pc.sort_indices(rows, [(EVENT_TIME, "ascending"), (INGESTED_AT, "ascending")])
+    if newest is not None:
+        order = order[max(0, len(order) - newest) :]
+    frame: pd.DataFrame = rows.take(order).to_pandas()
+    return frame
+
+
+def count_labelled(store: Path, problem: str) -> int:
+    """How many observations have a label."""
+    table = _open(table_uri(store, problem))
+    if table is None:
+        return 0
+    return int(pc.sum(pc.is_valid(table.to_pyarrow_table(columns=[LABEL])[LABEL])).as_py() or 0)
+
+
+def compact(store: Path, problem: str) -> int:
+    """Merge small files without losing a version; returns how many files were merged."""
+    table = _open(table_uri(store, problem))
+    if table is None:
+        return 0
+    return int(table.optimize.compact()["numFilesRemoved"])
+
+
+def _open(uri: str, version: int | None = None) -> DeltaTable | None:
+    try:
+        return DeltaTable(uri, version=version)
+    except TableNotFoundError:
+        return None

@@ -1,0 +1,151 @@
+"""Releases: who was served from when to when, one row per act, one file per act beside it.
+
+The file is written before the pointer moves and needs no database, so that a rollback with the
+database down is written into the table later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from storage.bundles import write_atomically
+from storage.database import insert_missing
+from storage.pointers import Former, Pointer, move_pointer, read_pointer
+from storage.tables import releases
+
+N_FORMER = 20
+
+
+class Act(msgspec.Struct, frozen=True):
+    """One release as its file tells it."""
+
+    problem: str
+    generation: int
+    version: str
+    bundle: str
+    state: str
+    actor: str
+    reason: str
+    started_at: datetime
+
+
+def begin_release(
+    connection: Connection,
+    problem: str,
+    version: int,
+    bundle: str,
+    actor: str,
+    reason: str,
+    clock: datetime,
+    at_least: int = 0,
+) -> int:
+    """Reserve the next generation for a release, in state ``pending``, and return it.
+
+    ``at_least`` is the pointer's own generation, which a rollback without the database may have
+    moved ahead of the table. Two at once: the primary key lets one of them through.
+    """
+    newest = connection.execute(
+        select(func.max(releases.c.generation)).where(releases.c.problem == problem)
+    ).scalar_one()
+    generation = max(int(newest or 0), at_least) + 1
+    connection.execute(
+        insert(releases).values(
+            problem=problem,
+            generation=generation,
+            version=version,
+            bundle=bundle,
+            sha256=bundle,
+            state="pending",
+            actor=actor,
+            reason=reason,
+            clock=clock,
+            started_at=datetime.now(UTC),
+        )
+    )
+    return generation
+
+
+def finish_release(connection: Connection, problem: str, generation: int, state: str) -> None:
+    """Close a release as ``promoted``, ``rolled_back_to`` or ``refused``."""
+    connection.execute(
+        update(releases)
+        .where(releases.c.problem == problem, releases.c.generation == generation)
+        .values(state=state, acknowledged_at=datetime.now(UTC))
+    )
+
+
+def point(
+    store: Path, problem: str, generation: int, target: Former, state: str, actor: str, reason: str
+) -> Pointer:
+    """Write the act's file, move the pointer to a bundle, and return the pointer."""
+    now = datetime.now(UTC)
+    act = Act(problem, generation, target.version, target.bundle, state, actor, reason, now)
+    write_atomically(_act_path(store, problem, generation), msgspec.json.encode(act))
+    before = read_pointer(store, problem)
+    former: tuple[Former, ...] = ()
+    if before is not None:
+        former = (Former(before.version, before.bundle), *before.former)[:N_FORMER]
+    pointer = Pointer(
+        problem, generation, target.version, target.bundle, now, actor, reason, former
+    )
+    move_pointer(store, pointer)
+    return pointer
+
+
+def import_acts(connection: Connection, store: Path, problem: str) -> list[Act]:
+    """Write acts that only have a file (done while the database was down) into the table."""
+    known = set(
+        connection.execute(
+            select(releases.c.generation).where(releases.c.problem == problem)
+        ).scalars()
+    )
+    found = []
+    for path in sorted((store / "releases" / problem).glob("*.json")):
+        if int(path.stem) in known:
+            continue
+        act = msgspec.json.decode(path.read_bytes(), type=Act)
+        row = {
+            "problem": problem,
+            "generation": act.generation,
+            "version": int(act.version),
+            "bundle": act.bundle,
+            "sha256": act.bundle,
+            "state": act.state,
+            "actor": act.actor,
+            "reason": act.reason,
+            "clock": act.started_at,
+            "started_at": act.started_at,
+            "acknowledged_at": act.started_at,
+        }
+        insert_missing(connection, releases, row, ("problem", "generation"))
+        found.append(act)
+    return found
+
+
+def pending_releases(connection: Connection, problem: str) -> Sequence[Row[Any]]:
+    """Releases that were begun and not closed, oldest first."""
+    return connection.execute(
+        select(releases)
+        .where(releases.c.problem == problem, releases.c.state == "pending")
+        .order_by(releases.c.generation)
+    ).all()
+
+
+def release_history(connection: Connection, problem: str, newest: int) -> Sequence[Row[Any]]:
+    """The newest releases, newest first."""
+    return connection.execute(
+        select(releases)
+        .where(releases.c.problem == problem)
+        .order_by(releases.c.generation.desc())
+        .limit(newest)
+    ).all()
+
+
+def _act_path(store: Path, problem: str, generation: int) -> Path:
+    return store / "releases" / problem / f"{generation:012d}.json"

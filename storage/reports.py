@@ -1,0 +1,137 @@
+"""What watching and deciding left behind: drift results, performance, decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from storage.database import insert_missing
+from storage.tables import decisions, drift_results, feedback, performance_metrics, predictions
+
+
+def save_drift(connection: Connection, values: Mapping[str, Any]) -> None:
+    """Keep a drift result; one per run."""
+    row = {"report": None, **values, "checked_at": datetime.now(UTC)}
+    insert_missing(connection, drift_results, row, ("run_id",))
+
+
+def attach_report(connection: Connection, run_id: str, report: str) -> None:
+    """Name the document (a path below the home folder) that belongs to a run's drift result."""
+    connection.execute(
+        update(drift_results).where(drift_results.c.run_id == run_id).values(report=report)
+    )
+
+
+def save_performance(connection: Connection, values: Mapping[str, Any]) -> None:
+    """Keep a performance measurement; one per run."""
+    row = {**values, "measured_at": datetime.now(UTC)}
+    insert_missing(connection, performance_metrics, row, ("run_id",))
+
+
+def save_decision(connection: Connection, values: Mapping[str, Any]) -> None:
+    """Keep a decision; one of a kind per run."""
+    row = {"trigger": None, **values, "decided_at": datetime.now(UTC)}
+    insert_missing(connection, decisions, row, ("run_id", "kind"))
+
+
+def latest_drift(connection: Connection, problem: str) -> Row[Any] | None:
+    """The newest drift result, or None."""
+    return connection.execute(
+        select(drift_results)
+        .where(drift_results.c.problem == problem)
+        .order_by(drift_results.c.id.desc())
+        .limit(1)
+    ).first()
+
+
+def latest_report(connection: Connection, problem: str) -> Row[Any] | None:
+    """The newest drift result that has a document, or None."""
+    return connection.execute(
+        select(drift_results)
+        .where(drift_results.c.problem == problem, drift_results.c.report.is_not(None))
+        .order_by(drift_results.c.id.desc())
+        .limit(1)
+    ).first()
+
+
+def latest_performance(connection: Connection, problem: str) -> Row[Any] | None:
+    """The newest performance measurement, or None."""
+    return connection.execute(
+        select(performance_metrics)
+        .where(performance_metrics.c.problem == problem)
+        .order_by(performance_metrics.c.id.desc())
+        .limit(1)
+    ).first()
+
+
+def decisions_of(
+    connection: Connection, problem: str, kind: str, newest: int
+) -> Sequence[Row[Any]]:
+    """The newest decisions of a kind, newest first."""
+    return connection.execute(
+        select(decisions)
+        .where(decisions.c.problem == problem, decisions.c.kind == kind)
+        .order_by(decisions.c.id.desc())
+        .limit(newest)
+    ).all()
+
+
+def served_rows(connection: Connection, problem: str, newest: int) -> Sequence[Row[Any]]:
+    """The newest served predictions by event time, newest first: event_time and features."""
+    return connection.execute(
+        select(predictions.c.event_time, predictions.c.features)
+        .where(predictions.c.problem == problem)
+        .order_by(predictions.c.event_time.desc(), predictions.c.id.desc())
+        .limit(newest)
+    ).all()
+
+
+def labelled_predictions(
+    connection: Connection, problem: str, version: str, mature_until: datetime, newest: int
+) -> Sequence[Row[Any]]:
+    """The newest mature predictions of a version with their labels, newest first."""
+    return connection.execute(
+        select(
+            predictions.c.event_time,
+            predictions.c.prediction,
+            predictions.c.probabilities,
+            feedback.c.actual,
+        )
+        .join(
+            feedback,
+            (feedback.c.problem == predictions.c.problem)
+            & (feedback.c.prediction_id == predictions.c.prediction_id),
+        )
+        .where(
+            predictions.c.problem == problem,
+            predictions.c.model_version == version,
+            predictions.c.event_time <= mature_until,
+        )
+        .order_by(predictions.c.event_time.desc(), predictions.c.id.desc())
+        .limit(newest)
+    ).all()
+
+
+def label_share(
+    connection: Connection, problem: str, version: str, mature_until: datetime
+) -> float | None:
+    """Share of a version's mature predictions whose label arrived; None when there are none."""
+    arrived = feedback.c.prediction_id.is_not(None)
+    total, labelled = connection.execute(
+        select(func.count(), func.count(feedback.c.prediction_id).filter(arrived))
+        .select_from(predictions)
+        .outerjoin(
+            feedback,
+            (feedback.c.problem == predictions.c.problem)
+            & (feedback.c.prediction_id == predictions.c.prediction_id),
+        )
+        .where(
+            predictions.c.problem == problem,
+            predictions.c.model_version == version,
+            predictions.c.event_time <= mature_until,
+        )
+    ).one()
+    return labelled / total if total else None
