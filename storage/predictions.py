@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Text, bindparam, cast, select, text
+from sqlalchemy import Connection, Engine, Table, Text, bindparam, cast, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -17,6 +17,7 @@ from storage.tables import feedback, predictions
 
 DRAIN_LOCK = 7306
 IDS_PER_QUERY = 500
+DOCUMENTS = ("features", "prediction", "probabilities", "answer")
 
 Label = int | float | str
 
@@ -86,12 +87,10 @@ def store_records(engine: Engine, records: Sequence[Record]) -> None:
         if engine.dialect.name == "postgresql":
             # One drainer at a time, so that feedback becomes visible in the order of its ids.
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": DRAIN_LOCK})
-        if rows:
-            _insert(connection, predictions, ("features", "prediction", "probabilities", "answer"))(
-                rows
-            )
-        if labels:
-            _insert(connection, feedback, ("actual",))(labels)
+        _insert(
+            connection, predictions, rows, ("features", "prediction", "probabilities", "answer")
+        )
+        _insert(connection, feedback, labels, ("actual",))
 
 
 def find_answer(engine: Engine, problem: str, prediction_id: str) -> bytes | None:
@@ -106,7 +105,8 @@ def find_answer(engine: Engine, problem: str, prediction_id: str) -> bytes | Non
 
 def find_prediction(engine: Engine, problem: str, prediction_id: str) -> dict[str, Any] | None:
     """A stored prediction's columns, or None when there is no such prediction."""
-    query = select(predictions).where(
+    columns = [column for column in predictions.columns if column.name != "id"]
+    query = select(*columns).where(
         predictions.c.problem == problem, predictions.c.prediction_id == prediction_id
     )
     with reading(engine) as connection:
@@ -116,7 +116,8 @@ def find_prediction(engine: Engine, problem: str, prediction_id: str) -> dict[st
 
 def find_feedback(engine: Engine, problem: str, prediction_id: str) -> dict[str, Any] | None:
     """The feedback row of a prediction, or None before any."""
-    query = select(feedback).where(
+    columns = (feedback.c.actual, feedback.c.observed_at, feedback.c.received_at)
+    query = select(*columns).where(
         feedback.c.problem == problem, feedback.c.prediction_id == prediction_id
     )
     with reading(engine) as connection:
@@ -150,26 +151,28 @@ def _portions(ids: Sequence[str]) -> Iterable[Sequence[str]]:
     return (ids[start : start + IDS_PER_QUERY] for start in range(0, len(ids), IDS_PER_QUERY))
 
 
-def _insert(connection: Connection, table: Any, documents: tuple[str, ...]) -> Any:
-    """Function that inserts rows whose ``documents`` are JSON text already.
+def _insert(
+    connection: Connection, table: Table, rows: list[dict[str, Any]], documents: tuple[str, ...]
+) -> None:
+    """Insert rows whose ``documents`` are JSON text already, but none whose id is known.
 
     Passing text saves SQLAlchemy's own encoding, the larger part of an insert's work.
     """
+    if not rows:
+        return
     is_postgres = connection.dialect.name == "postgresql"
     statement: Any = (postgresql if is_postgres else sqlite).insert(table)
     values: dict[str, Any] = {}
-    for column in table.columns:
-        if column.name == "id":
-            continue
-        parameter: Any = bindparam(f"p_{column.name}", type_=column.type)
-        if column.name in documents:
-            parameter = bindparam(f"p_{column.name}", type_=Text)
-            parameter = cast(parameter, JSONB) if is_postgres else parameter
-        values[column.name] = parameter
+    for parameter in rows[0]:
+        name = parameter.removeprefix("p_")
+        values[name] = bindparam(parameter, type_=table.c[name].type)
+        if name in documents:
+            text_value = bindparam(parameter, type_=Text)
+            values[name] = cast(text_value, JSONB) if is_postgres else text_value
     statement = statement.values(values).on_conflict_do_nothing(
         index_elements=["problem", "prediction_id"]
     )
-    return lambda rows: connection.execute(statement, rows)
+    connection.execute(statement, rows)
 
 
 def _prediction_row(record: PredictionRecord) -> dict[str, Any]:

@@ -1,0 +1,112 @@
+"""The application: every route, for the default problem and for each by name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Route
+
+from api import documentation, errors, health, info
+from api.auth import Requires
+from api.exchange import Envelope
+from api.feedback import Feedback
+from api.predict import Predict
+from api.routes import Reading
+from api.runtime import Runtime
+from settings import Settings
+
+UNDECLARED = "undeclared"
+
+
+def create_app(settings: Settings, problems: tuple[str, ...]) -> FastAPI:
+    """The API of these problems; its models, journal and threads live as long as its lifespan.
+
+    Raises ValueError without a problem, or when a route does not declare its scope.
+    """
+    if not problems:
+        raise ValueError("problems: found none; expected at least one name")
+    runtime = Runtime(settings, problems)
+    app = FastAPI(
+        title="Perennial",
+        version=_version(),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )
+    app.state.runtime = runtime
+    app.add_middleware(Envelope, metrics=runtime.metrics)
+    errors.install(app)
+    for reading in documentation.ROUTES:
+        _add_reading(app, reading, "", problems[0])
+    prefixes = {"": problems[0]} | {f"/problems/{name}": name for name in problems}
+    for prefix, problem in prefixes.items():
+        _add_problem(app, runtime, prefix, problem)
+    app.openapi = lambda: documentation.describe(app, list(prefixes))  # type: ignore[method-assign]
+    for route in app.routes:
+        if required_scope(route) == UNDECLARED:
+            raise ValueError(f"route {getattr(route, 'path', route)!r} declares no scope")
+    return app
+
+
+def required_scope(route: BaseRoute) -> str | None:
+    """The scope that a route asks for, None when anybody may ask, else `UNDECLARED`."""
+    if isinstance(route, APIRoute):
+        for dependency in route.dependencies:
+            if isinstance(dependency.dependency, Requires):
+                return dependency.dependency.scope
+    elif isinstance(route, Route):
+        scope: str | None = getattr(route.endpoint, "required_scope", UNDECLARED)
+        return scope
+    return UNDECLARED
+
+
+def _add_problem(app: FastAPI, runtime: Runtime, prefix: str, problem: str) -> None:
+    for endpoint in (
+        Predict(runtime, problem, f"{prefix}/predict"),
+        Feedback(runtime, problem, f"{prefix}/feedback"),
+    ):
+        # Bare routes: a typed FastAPI route costs half of the requests a second.
+        app.router.routes.append(Route(endpoint.path, endpoint, methods=["POST"]))
+    for reading in (*health.ROUTES, *info.ROUTES):
+        _add_reading(app, reading, prefix, problem)
+
+
+def _add_reading(app: FastAPI, reading: Reading, prefix: str, problem: str) -> None:
+    requires = Requires(reading.scope, reading.is_free_on_loopback)
+    app.add_api_route(
+        prefix + reading.path,
+        reading.endpoint,
+        dependencies=[Depends(requires), Depends(_chooser(problem))],
+        **reading.options,
+    )
+
+
+def _chooser(problem: str) -> Callable[[Request], Awaitable[None]]:
+    async def choose(request: Request) -> None:
+        request.state.problem = problem
+
+    return choose
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    runtime: Runtime = app.state.runtime
+    await asyncio.to_thread(runtime.start)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(runtime.stop)
+
+
+def _version() -> str:
+    try:
+        return version("perennial")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,150 @@
+"""One request and its answer: its id, its body, its metrics, and what a failure looks like."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from uuid import uuid4
+
+from loguru import logger
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import ApiError, ClientGoneError, problem
+from api.metrics import Metrics
+
+BODY_LIMIT = 1024 * 1024
+BODY_SECONDS = 10.0
+REQUEST_ID = re.compile(rb"^[A-Za-z0-9._:-]{1,64}$")
+UNMATCHED = "unmatched"
+JSON = (b"content-type", b"application/json")
+
+
+class Exchange:
+    """What is known of a request beside its content."""
+
+    __slots__ = ("has_begun", "request_id", "status", "token_id")
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.token_id: str | None = None
+        self.status = 500
+        self.has_begun = False
+
+
+class Envelope:
+    """Middleware around every route: request id, metrics, and no failure without an answer."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(_request_id(scope))
+        scope["exchange"] = exchange
+        header = (b"x-request-id", exchange.request_id.encode())
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                exchange.has_begun = True
+                message["headers"] = [*message.get("headers", ()), header]
+            await send(message)
+
+        began = time.perf_counter()
+        try:
+            await self._app(scope, receive, send_with_id)
+        except ClientGoneError:
+            exchange.status = 499
+        except Exception as error:
+            await _refuse(error, exchange, scope, receive, send_with_id)
+        finally:
+            self._metrics.observe(_route(scope), exchange.status, time.perf_counter() - began)
+
+
+async def _refuse(
+    error: Exception, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+) -> None:
+    if isinstance(error, ApiError):
+        refusal = error
+    else:
+        # The type and the place, never the message: it may hold what the client sent.
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
+        logger.error("request {}: {} at {}", exchange.request_id, type(error).__name__, place)
+        refusal = ApiError(500, "internal", "something failed here; the log has this request_id")
+    if not exchange.has_begun:
+        await problem(refusal, exchange.request_id)(scope, receive, send)
+
+
+def _route(scope: Scope) -> str:
+    """The path as declared: metrics have a fixed set of labels."""
+    for part in ("route", "endpoint"):
+        path = getattr(scope.get(part), "path", None)
+        if path is not None:
+            return str(path)
+    return UNMATCHED
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and REQUEST_ID.match(value):
+            return str(value.decode())
+    return uuid4().hex
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int = BODY_LIMIT) -> bytes:
+    """The request's body.
+
+    Raises ApiError 413 as soon as it is known to be longer than ``limit``, 408 when it stalls.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-length" and (not value.isdigit() or int(value[:20]) > limit):
+            raise _too_long(limit)
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise _too_long(limit)
+        return body
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _read_rest(message, receive, limit)
+    except TimeoutError:
+        raise ApiError(
+            408, "body_timeout", "the body did not arrive in time", {"Connection": "close"}
+        ) from None
+
+
+async def _read_rest(message: Message, receive: Receive, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_long(limit)
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _too_long(limit: int) -> ApiError:
+    return ApiError(
+        413, "body_too_long", f"expected at most {limit} bytes", {"Connection": "close"}
+    )
+
+
+async def send_json(send: Send, content: bytes) -> None:
+    """Answer 200 with JSON bytes."""
+    length = (b"content-length", str(len(content)).encode())
+    await send({"type": "http.response.start", "status": 200, "headers": [JSON, length]})
+    await send({"type": "http.response.body", "body": content})

@@ -1,0 +1,213 @@
+"""`POST /feedback`: what really happened, matched with what was predicted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from api.decoder import MALFORMED, PREDICTION_ID, malformed, parse_time
+from api.errors import ApiError
+from api.exchange import read_body, send_json
+from api.predict import no_model
+from api.runtime import Runtime
+from api.session import ServedModel
+from storage.encoding import label_text
+from storage.journal import Entry
+from storage.predictions import FeedbackItem, FeedbackRecord, Label, find_known
+
+ITEMS_LIMIT = 10_000
+STATUS = {"unknown_prediction": 404, "conflicting_label": 409}
+DETAILS = {
+    "unknown_prediction": "no prediction has this id",
+    "conflicting_label": "this prediction already has another label",
+    "invalid_actual": "actual: expected one of the model's classes, or a finite number",
+    "invalid_prediction_id": f"prediction_id: expected {PREDICTION_ID.pattern}",
+    "invalid_time": "observed_at: expected an ISO 8601 time",
+}
+
+
+class Item(msgspec.Struct, forbid_unknown_fields=True):
+    """One label as sent."""
+
+    prediction_id: str
+    actual: Label | bool
+    observed_at: str | None = None
+
+
+class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What `/feedback` takes: one label, or several as items."""
+
+    prediction_id: str | None = None
+    actual: Label | bool | None = None
+    observed_at: str | None = None
+    items: list[Item] | None = None
+
+
+@dataclass
+class Sorting:
+    """What the items of one request are: new, known already, or wrong."""
+
+    new: dict[str, FeedbackItem] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    n_duplicates: int = 0
+    errors: list[dict[str, int | str]] = field(default_factory=list)
+
+    def refuse(self, index: int, code: str) -> None:
+        """Note that an item is wrong."""
+        self.errors.append({"index": index, "code": code})
+
+
+_decoder = msgspec.json.Decoder(FeedbackBody)
+
+
+class Feedback:
+    """The endpoint of one problem."""
+
+    required_scope = "feedback"
+
+    def __init__(self, runtime: Runtime, problem: str, path: str) -> None:
+        self._runtime = runtime
+        self._problem = problem
+        self.path = path
+        self._slot = runtime.slots[problem]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer once the labels are durable; of a batch with an error nothing is kept."""
+        token_id = self._runtime.gate.check(scope, self.required_scope)
+        items = _decode(await read_body(scope, receive))
+        model = self._slot.model
+        if model is None:
+            raise no_model()
+        checked = [_check(item, model) for item in items]
+        await self._keep(checked, token_id, send)
+
+    async def _keep(
+        self, checked: list[FeedbackItem | str], token_id: str | None, send: Send
+    ) -> None:
+        known, labels = await self._find(checked)
+        # No wait from here to `add`: two requests cannot both find the same label new.
+        sorting = self._sort(checked, known, labels)
+        if sorting.errors:
+            raise _refusal(sorting)
+        if sorting.new:
+            record = FeedbackRecord(
+                self._problem, list(sorting.new.values()), token_id, datetime.now(UTC)
+            )
+            recorder = self._runtime.recorder
+            await recorder.durable(record, recorder.add(record))
+        for entry in sorting.entries:
+            await entry.durable()
+        await send_json(send, msgspec.json.encode(_counts(sorting)))
+
+    async def _find(self, checked: list[FeedbackItem | str]) -> tuple[set[str], dict[str, Label]]:
+        """Which predictions are known and which labels they have, in the journal or in SQL."""
+        recorder, problem = self._runtime.recorder, self._problem
+        known: set[str] = set()
+        labels: dict[str, Label] = {}
+        asked: dict[str, None] = {}
+        for item in checked:
+            if isinstance(item, str):
+                continue
+            name = item.prediction_id
+            # Labels drain after their prediction: one that waits has no label in SQL.
+            if (waiting := recorder.label(problem, name)) is not None:
+                labels[name] = waiting[0]
+            elif recorder.prediction(problem, name) is not None:
+                known.add(name)
+            else:
+                asked[name] = None
+        if asked:
+            stored, given = await self._runtime.ask_settled(find_known, problem, list(asked))
+            known |= stored
+            labels |= given
+        return known, labels
+
+    def _sort(
+        self, checked: list[FeedbackItem | str], known: set[str], labels: dict[str, Label]
+    ) -> Sorting:
+        sorting = Sorting()
+        for index, item in enumerate(checked):
+            if isinstance(item, str):
+                sorting.refuse(index, item)
+                continue
+            name = item.prediction_id
+            given = labels.get(name)
+            waiting = self._runtime.recorder.label(self._problem, name)
+            if waiting is not None:
+                given = waiting[0]  # it may have come while SQL was asked
+                sorting.entries.append(waiting[1])
+            elif name in sorting.new:
+                given = sorting.new[name].actual
+            if given is not None and given != item.actual:
+                sorting.refuse(index, "conflicting_label")
+            elif given is not None:
+                sorting.n_duplicates += 1
+            elif name not in known:
+                sorting.refuse(index, "unknown_prediction")
+            else:
+                sorting.new[name] = item
+        return sorting
+
+
+def _decode(content: bytes) -> list[Item]:
+    fields = "prediction_id, actual, observed_at; or of items, a list of these"
+    try:
+        body = _decoder.decode(content)
+    except MALFORMED as error:
+        raise malformed(error, fields) from None
+    items = body.items
+    if items is None and body.prediction_id is not None and body.actual is not None:
+        items = [Item(body.prediction_id, body.actual, body.observed_at)]
+    if items is None or (body.items is not None and body.prediction_id is not None):
+        raise malformed(msgspec.ValidationError(), fields)
+    if not 0 < len(items) <= ITEMS_LIMIT:
+        raise ApiError(422, "wrong_length", f"items: expected 1 to {ITEMS_LIMIT} of them")
+    return items
+
+
+def _check(item: Item, model: ServedModel) -> FeedbackItem | str:
+    """The item with its label as the model spells it, or the code of what is wrong."""
+    if not PREDICTION_ID.fullmatch(item.prediction_id):
+        return "invalid_prediction_id"
+    actual = _actual(item.actual, model)
+    if actual is None:
+        return "invalid_actual"
+    try:
+        moment = parse_time(item.observed_at, "observed_at") if item.observed_at else None
+    except ApiError:
+        return "invalid_time"
+    return FeedbackItem(item.prediction_id, actual, moment or datetime.now(UTC))
+
+
+def _actual(value: Label | bool, model: ServedModel) -> Label | None:
+    if model.manifest.task == "regression":
+        if isinstance(value, bool | str):
+            return None
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+        return number if math.isfinite(number) else None
+    if isinstance(value, int) and abs(value) >= 2**63:  # its text could be endless
+        return None
+    classes = model.manifest.classes
+    label = label_text(value)
+    return model.labels[classes.index(label)] if label in classes else None
+
+
+def _refusal(sorting: Sorting) -> ApiError:
+    code = str(sorting.errors[0]["code"])
+    return ApiError(
+        STATUS.get(code, 422),
+        code,
+        f"{DETAILS[code]}; nothing of this request was kept",
+        extra={"accepted": 0, "duplicates": 0, "errors": sorting.errors},
+    )
+
+
+def _counts(sorting: Sorting) -> dict[str, object]:
+    return {"accepted": len(sorting.new), "duplicates": sorting.n_duplicates, "errors": []}

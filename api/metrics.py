@@ -1,0 +1,94 @@
+"""What Prometheus sees of this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from api.facts import Facts
+
+BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Metrics:
+    """The counters and gauges, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        self._requests = self._counter("requests", "Requests answered.", "route", "status")
+        self._seconds = Histogram(
+            "perennial_request_seconds",
+            "Time from a request's header to the end of its answer.",
+            ("route",),
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self._predictions = self._counter(
+            "predictions", "Predictions, by class.", "problem", "prediction"
+        )
+        self._model = self._gauge("model_info", "The version that answers.", "problem", "version")
+        self._swaps = self._counter("swaps", "Models taken into service.")
+        self._refusals = self._counter("refusals", "Bundles refused, by cause.", "code")
+        self._backlog = self._gauge("journal_backlog_rows", "Rows not in SQL yet.")
+        self._oldest = self._gauge("journal_oldest_seconds", "Age of the oldest row not in SQL.")
+        self._drift = self._gauge("drift_share", "Share of drifted features.", "problem")
+        self._age = self._gauge("last_run_age_seconds", "Since the last run ended.", "problem")
+        self._live = self._gauge("live_metric", "Live performance.", "problem", "metric")
+        self._routes: dict[tuple[str, int], Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
+        self._classes: dict[tuple[str, str], Counter] = {}
+        self._versions: dict[str, str] = {}
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"perennial_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"perennial_{name}", text, labels, registry=self.registry)
+
+    def observe(self, route: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        # Looking a label set up costs more than counting, so each is looked up once.
+        counter = self._routes.get((route, status))
+        if counter is None:
+            counter = self._routes[route, status] = self._requests.labels(route, str(status))
+        counter.inc()
+        histogram = self._histograms.get(route)
+        if histogram is None:
+            histogram = self._histograms[route] = self._seconds.labels(route)
+        histogram.observe(seconds)
+
+    def predicted(self, problem: str, prediction: str) -> None:
+        """Count one new prediction; ``prediction`` is a class, or ``value``."""
+        counter = self._classes.get((problem, prediction))
+        if counter is None:
+            counter = self._predictions.labels(problem, prediction)
+            self._classes[problem, prediction] = counter
+        counter.inc()
+
+    def swapped(self, problem: str, version: str) -> None:
+        """Say which version answers from now on."""
+        before = self._versions.get(problem)
+        if before is not None and before != version:
+            self._model.remove(problem, before)
+        self._versions[problem] = version
+        self._model.labels(problem, version).set(1)
+        self._swaps.inc()
+
+    def refused(self, code: str) -> None:
+        """Count one refused bundle."""
+        self._refusals.labels(code).inc()
+
+    def text(self, n_backlog: int, oldest_seconds: float, facts: Mapping[str, Facts]) -> bytes:
+        """The exposition, with what is only known when asked."""
+        self._backlog.set(n_backlog)
+        self._oldest.set(oldest_seconds)
+        for problem, fact in facts.items():
+            if fact.drift_share is not None:
+                self._drift.labels(problem).set(fact.drift_share)
+            if fact.last_run_ended is not None:
+                self._age.labels(problem).set(max(0.0, time.time() - fact.last_run_ended))
+            if fact.live_metric is not None and fact.live_value is not None:
+                self._live.labels(problem, fact.live_metric).set(fact.live_value)
+        return generate_latest(self.registry)

@@ -1,0 +1,117 @@
+"""The parts of one server process, started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
+
+from api.auth import Gate
+from api.drainer import Drainer
+from api.errors import storage_unavailable
+from api.facts import FactBoard
+from api.metrics import Metrics
+from api.recorder import Recorder
+from api.slot import Slot
+from settings import Settings
+from storage.database import open_engine, upgrade
+from storage.journal import Journal
+from storage.tokens import load_tokens
+
+SQL_SECONDS = 5.0
+SQL_THREADS = 4
+SETTLE_TRIES = 5
+# A database that hangs is given up, so that no thread waits for it for ever.
+POSTGRES_OPTIONS = {"connect_timeout": "3", "tcp_user_timeout": "5000"}
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Runtime:
+    """Slots, journal, drainer, tokens, facts and metrics of one process."""
+
+    def __init__(self, settings: Settings, problems: Sequence[str]) -> None:
+        self.settings = settings
+        self.problems = tuple(problems)
+        self.engine: Engine = open_engine(bounded_url(settings.sql_url))
+        self.metrics = Metrics()
+        self.gate = Gate(settings, lambda: load_tokens(self.engine))
+        self.facts = FactBoard(self.engine, self.problems)
+        memory = settings.home / "serving"
+        self.slots = {
+            problem: Slot(settings.store, memory, problem, self.metrics)
+            for problem in self.problems
+        }
+        self._executor = ThreadPoolExecutor(SQL_THREADS, thread_name_prefix="sql")
+        self.recorder: Recorder
+        self.drainer: Drainer
+
+    def start(self) -> None:
+        """Recover the journal, load the models, begin to follow pointers, tokens and SQL."""
+        settings = self.settings
+        root = settings.home / "journal"
+        root.mkdir(parents=True, exist_ok=True)
+        self.recorder = Recorder(Journal(root, settings.journal_limit_mb * 1024 * 1024))
+        self.recorder.recover()
+        self.drainer = Drainer(self.recorder, self.engine, lambda: upgrade(settings.sql_url), root)
+        self.gate.start()
+        for slot in self.slots.values():
+            slot.start()
+        self.drainer.start()
+
+    def stop(self) -> None:
+        """Stop everything; what SQL did not take waits in the journal for the next process."""
+        for slot in self.slots.values():
+            slot.stop()
+        self.gate.stop()
+        self.drainer.stop()
+        self.recorder.journal.close()
+        self.facts.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self.engine.dispose()
+
+    async def ask(
+        self, question: Callable[Concatenate[Engine, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """What SQL answers, asked off the event loop.
+
+        Raises ApiError 503 when it does not answer in time.
+        """
+        loop = asyncio.get_running_loop()
+        asked: Any = loop.run_in_executor(
+            self._executor, lambda: question(self.engine, *args, **kwargs)
+        )
+        try:
+            answer: T = await asyncio.wait_for(asked, SQL_SECONDS)
+        except Exception:  # drivers raise what they like when a connection breaks
+            raise storage_unavailable() from None
+        return answer
+
+    async def ask_settled(
+        self, question: Callable[Concatenate[Engine, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Like `ask`, asked again when records moved from the journal to SQL meanwhile.
+
+        Else a record could be missed in both: not yet in SQL when asked, gone from the journal
+        when looked for.
+        """
+        for _ in range(SETTLE_TRIES):
+            before = self.recorder.n_forgotten
+            answer = await self.ask(question, *args, **kwargs)
+            if self.recorder.n_forgotten == before:
+                return answer
+        raise storage_unavailable()
+
+
+def bounded_url(url: str) -> str:
+    """The URL with limits on how long a PostgreSQL server may keep us waiting."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "postgresql":
+        return url
+    missing = {key: value for key, value in POSTGRES_OPTIONS.items() if key not in parsed.query}
+    return parsed.update_query_dict(missing).render_as_string(hide_password=False)

@@ -1,0 +1,117 @@
+"""The server process: binds, answers until told to stop, finishes what it began."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+from loguru import logger
+
+from api.app import create_app
+from api.auth import is_loopback
+from api.runtime import Runtime
+from settings import Settings
+from storage.database import StorageError
+
+BACKLOG = 2048
+GRACE_SECONDS = 15
+
+
+class ServeError(Exception):
+    """The server cannot start as asked; the message says why and what to do."""
+
+    exit_code = 2
+
+
+def serve(
+    settings: Settings, problems: tuple[str, ...], host: str | None = None, port: int | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way are answered first.
+
+    Raises ServeError when it may not or cannot listen there.
+    """
+    host = host or settings.api_host
+    port = settings.api_port if port is None else port
+    settings = settings.model_copy(update={"api_host": host, "api_port": port})
+    write_logs(settings.log_level)
+    try:
+        app = create_app(settings, problems)
+    except (StorageError, ValueError) as error:
+        raise ServeError(str(error)) from error
+    if not is_loopback(host) and not _has_token(app.state.runtime):
+        raise ServeError(
+            f"--host {host}: this address can be reached from other machines and no live token "
+            "exists; make one with `perennial token create --scope predict`, or set "
+            "PERENNIAL_API_TOKEN"
+        )
+    with _listen(host, port) as listener:
+        config = uvicorn.Config(
+            app,
+            loop="auto",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        logger.info("serving {} at http://{}:{}", ", ".join(problems), host, port)
+        # The server raises the signal again when it is done: a stop asked for is no failure.
+        signal.signal(signal.SIGTERM, _stopped)
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+def _stopped(_signal: int, _frame: FrameType | None) -> None:
+    logger.info("stopped")
+
+
+def _has_token(runtime: Runtime) -> bool:
+    runtime.gate.recall()
+    return runtime.gate.has_live_token
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, number)
+    except OSError as error:
+        raise ServeError(f"--host {host}: {error.strerror}; expected an address of ours") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ServeError(
+                f"port {port} of {host} is taken by another process; stop it, or choose another "
+                "with --port or PERENNIAL_API_PORT"
+            ) from error
+        raise ServeError(f"cannot listen at {host}:{port}: {error.strerror}") from error
+    return listener
+
+
+def write_logs(level: str) -> None:
+    """JSON lines on stderr, from this code and from the server below it."""
+    logger.remove()
+    logger.add(sys.stderr, level=level, serialize=True, backtrace=False, diagnose=False)
+    logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
+
+
+class _ToLoguru(logging.Handler):
+    """Passes the standard library's log lines on."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one record, without its traceback: that may quote a request."""
+        logger.log(record.levelname, "{}: {}", record.name, record.getMessage())

@@ -1,0 +1,180 @@
+"""The hot swap: follows a problem's pointer and replaces one reference."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+from loguru import logger
+
+from api.metrics import Metrics
+from api.session import ServedModel, load_model
+from storage.bundles import BundleError, write_atomically
+from storage.pointers import (
+    Acknowledgement,
+    Pointer,
+    acknowledge,
+    pointer_path,
+    read_pointer,
+    stay,
+    withdraw,
+)
+
+POLL_SECONDS = 0.05
+STAY_SECONDS = 1.0
+# Causes that may pass by themselves, as when a shared store shows its files late.
+PASSING = frozenset({"missing", "truncated"})
+
+
+class Slot:
+    """One problem's model in service. `model` is read once per request."""
+
+    def __init__(self, store: Path, memory: Path, problem: str, metrics: Metrics) -> None:
+        self.problem = problem
+        self.model: ServedModel | None = None
+        self.refusal: BundleError | None = None
+        self._store = store
+        self._memory = memory / f"{problem}.json"
+        self._metrics = metrics
+        self._worker = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
+        self._seen: tuple[int, ...] | None = None
+        self._pointer: Pointer | None = None
+        self._refused: tuple[int | None, str] | None = None
+        self._unsaid: Acknowledgement | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name=f"slot-{problem}", daemon=True)
+
+    def start(self) -> None:
+        """Load what the pointer names, or the last good model, then follow the pointer."""
+        self._look()
+        if self.model is None:
+            self._fall_back()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following; promoters no longer wait for this server."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        withdraw(self._store, self.problem, self._worker)
+
+    def _follow(self) -> None:
+        stayed_at = time.monotonic()
+        while not self._stop.wait(POLL_SECONDS):
+            try:
+                self._look()
+                if time.monotonic() - stayed_at >= STAY_SECONDS:
+                    stayed_at = time.monotonic()
+                    self._stay()
+            except Exception as error:  # the watcher outlives whatever the store does
+                logger.error("slot {}: {}: {}", self.problem, type(error).__name__, error)
+
+    def _stay(self) -> None:
+        if self._unsaid is not None:
+            self._say(self._unsaid)
+        stay(self._store, self.problem, self._worker)
+        if self.refusal is not None and self.refusal.code in PASSING and self._pointer:
+            self._take(self._pointer)
+
+    def _look(self) -> None:
+        signature = _signature(pointer_path(self._store, self.problem))
+        if signature == self._seen:
+            return
+        self._seen = signature
+        try:
+            pointer = read_pointer(self._store, self.problem)
+        except (OSError, msgspec.MsgspecError):
+            self._refuse(BundleError("pointer", "the pointer's file cannot be read"), None)
+            return
+        if pointer is None:
+            if self.model is not None:
+                self._refuse(BundleError("pointer", "the pointer's file is gone"), None)
+        elif pointer != self._pointer or self.refusal is not None:
+            self._take(pointer)
+
+    def _take(self, pointer: Pointer) -> None:
+        """Serve a pointer's bundle, or refuse it and go on as before."""
+        self._pointer = pointer
+        served = self.model.pointer if self.model else None
+        if served is not None and pointer.generation < served.generation:
+            found = f"found generation {pointer.generation} after {served.generation}"
+            self._refuse(BundleError("generation", f"{found}; it only grows"), pointer)
+            return
+        try:
+            model = load_model(self._store, pointer)
+        except BundleError as error:
+            self._refuse(error, pointer)
+            return
+        self._swap(model)
+        self._say(Acknowledgement(self._worker, pointer.generation, pointer.generation))
+        self._remember(pointer)
+
+    def _swap(self, model: ServedModel) -> None:
+        self.model = model
+        self.refusal = self._refused = None
+        self._metrics.swapped(self.problem, model.manifest.version)
+        pointer = model.pointer
+        logger.info(
+            "{}: version {} answers (generation {})",
+            self.problem,
+            pointer.version,
+            pointer.generation,
+        )
+
+    def _refuse(self, error: BundleError, pointer: Pointer | None) -> None:
+        self.refusal = error
+        generation = pointer.generation if pointer else None
+        if self._refused == (generation, str(error)):
+            return
+        self._refused = (generation, str(error))
+        self._metrics.refused(error.code)
+        logger.warning("{}: bundle refused ({}): {}", self.problem, error.code, error)
+        if pointer is not None:
+            self._say_refused(error, pointer)
+
+    def _say_refused(self, error: BundleError, pointer: Pointer) -> None:
+        serving = self.model.pointer.generation if self.model else 0
+        generation = pointer.generation
+        self._say(Acknowledgement(self._worker, generation, serving, error.code, str(error)))
+
+    def _say(self, word: Acknowledgement) -> None:
+        self._unsaid = word
+        try:
+            acknowledge(self._store, self.problem, word)
+        except OSError as error:
+            logger.warning("{}: cannot acknowledge: {}", self.problem, error.strerror)
+        else:
+            self._unsaid = None
+
+    def _remember(self, pointer: Pointer) -> None:
+        try:
+            write_atomically(self._memory, msgspec.json.encode(pointer))
+        except OSError as error:
+            logger.warning("{}: cannot remember: {}", self.problem, error.strerror)
+
+    def _fall_back(self) -> None:
+        """Serve the last good model of an earlier process, when the pointer's is refused."""
+        try:
+            last = msgspec.json.decode(self._memory.read_bytes(), type=Pointer)
+            model = load_model(self._store, last)
+        except (OSError, msgspec.MsgspecError, BundleError) as error:
+            logger.info("{}: no earlier model: {}", self.problem, type(error).__name__)
+            return
+        refusal = self.refusal or BundleError("pointer", "there is no pointer")
+        self._swap(model)
+        self.refusal = refusal
+        if self._pointer is not None:
+            self._say_refused(refusal, self._pointer)
+
+
+def _signature(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
