@@ -116,15 +116,15 @@ def prefect_service(settings: Settings) -> Service:
 def mlflow_service(settings: Settings) -> Service:
     """The MLflow server, which also keeps the artifacts: clients need no access to its folder."""
     port = settings.mlflow_port
-    backend = ("--backend-store-uri", f"sqlite:///{settings.home / 'mlflow.db'}")
-    artifacts = ("--serve-artifacts", "--artifacts-destination")
-    address = ("--host", LOOPBACK, "--port", str(port), "--workers", "1")
+    store, artifacts = (
+        f"sqlite:///{settings.home / 'mlflow.db'}",
+        settings.home / "mlflow-artifacts",
+    )
     return Service(
         name="mlflow",
         command=(
-            *(sys.executable, "-m", "mlflow", "server", *backend),
-            *(*artifacts, str(settings.home / "mlflow-artifacts"), *address),
-            *("--uvicorn-opts", "--log-level=warning"),
+            *(sys.executable, "-m", "operate.stack_mlflow", store, str(artifacts)),
+            str(port),
         ),
         # Its job executor is eight more processes and 700 MB, for scorers that nothing here uses.
         env={**common_environment(settings), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
