@@ -54,7 +54,7 @@ def array(name: str, values: Any) -> Any:
 
 
 def softmax_graph(weights: Sequence[Sequence[float]], bias: Sequence[float]) -> bytes:
-    """Softmax of a linear map; missing numbers (NaN) count as 0. ``weights``: [features, classes]."""
+    """Softmax of a linear map ([features, classes]); missing numbers count as 0."""
     nodes = [
         helper.make_node("IsNaN", ["input"], ["missing"]),
         helper.make_node("Where", ["missing", "zero", "input"], ["filled"]),

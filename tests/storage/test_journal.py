@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.journal import Entry, Journal, JournalFullError
+from storage.segments import FRAME, frame, read_frames
+
+MEGABYTE = 1024 * 1024
+
+
+@contextmanager
+def opened(root: Path, limit: int = MEGABYTE, segment: int = MEGABYTE) -> Iterator[Journal]:
+    root.mkdir(exist_ok=True)
+    journal = Journal(root, limit, segment)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def write(journal: Journal, *payloads: bytes) -> list[Entry]:
+    async def append_all() -> list[Entry]:
+        entries = [journal.append(payload) for payload in payloads]
+        await asyncio.gather(*(entry.durable() for entry in entries))
+        return entries
+
+    return asyncio.run(append_all())
+
+
+def drain(journal: Journal, n_rows: int = 100) -> list[bytes]:
+    drained = []
+    while (batch := journal.next_batch(n_rows)) is not None:
+        drained += batch.payloads
+        journal.release(batch)
+    return drained
+
+
+def adopted(journal: Journal) -> list[bytes]:
+    return [payload for _, payload in journal.adopt()]
+
+
+def segments(root: Path) -> list[Path]:
+    return sorted(root.glob("*/*.log"))
+
+
+def test_records_come_out_in_the_order_they_went_in(tmp_path: Path) -> None:
+    with opened(tmp_path) as journal:
+        write(journal, b"one", b"two")
+        write(journal, b"three")
+        assert drain(journal, n_rows=2) == [b"one", b"two", b"three"]
+        assert journal.next_batch(1) is None
+
+
+def test_a_batch_comes_again_until_it_is_released(tmp_path: Path) -> None:
+    with opened(tmp_path) as journal:
+        write(journal, b"one", b"two")
+        for _ in range(2):
+            batch = journal.next_batch(1)
+            assert batch is not None
+            assert batch.payloads == [b"one"]
+        journal.release(batch)
+        assert drain(journal) == [b"two"]
+
+
+def test_an_entry_can_be_read_back_until_its_segment_is_gone(tmp_path: Path) -> None:
+    with opened(tmp_path, segment=1) as journal:
+        (entry,) = write(journal, b"one")
+        assert entry.read() == b"one"
+        write(journal, b"two")
+        drain(journal)
+        assert entry.read() is None
+
+
+def test_what_was_not_drained_is_adopted_by_the_next_process(tmp_path: Path) -> None:
+    with opened(tmp_path) as journal:
+        write(journal, b"one", b"two", b"three")
+        batch = journal.next_batch(1)
+        assert batch is not None
+        journal.release(batch)
+    with opened(tmp_path) as successor:
+        assert adopted(successor) == [b"one", b"two", b"three"]  # again: SQL ignores known ids
+        write(successor, b"four")
+        assert drain(successor) == [b"one", b"two", b"three", b"four"]
+        assert adopted(successor) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_adopted_segments_keep_their_order(tmp_path: Path) -> None:
+    payloads = [f"{number}".encode() for number in range(10)]
+    with opened(tmp_path, segment=1) as journal:
+        for payload in payloads:
+            write(journal, payload)
+        assert len(segments(tmp_path)) >= 10
+    with opened(tmp_path) as successor:
+        assert adopted(successor) == payloads
+        assert drain(successor) == payloads
+
+
+def test_a_folder_whose_owner_lives_is_left_alone(tmp_path: Path) -> None:
+    with opened(tmp_path) as first, opened(tmp_path) as second:
+        write(first, b"mine")
+        assert adopted(second) == []
+        assert drain(second) == []
+        assert drain(first) == [b"mine"]
+
+
+def test_a_fully_drained_journal_leaves_nothing_behind(tmp_path: Path) -> None:
+    with opened(tmp_path) as journal:
+        write(journal, b"one")
+        drain(journal)
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(
+    payloads=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=8), data=st.data()
+)
+def test_after_any_cut_the_whole_records_before_it_are_read(
+    payloads: list[bytes], data: st.DataObject
+) -> None:
+    content = b"".join(map(frame, payloads))
+    cut = data.draw(st.integers(0, len(content)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cut.log"
+        path.write_bytes(content[:cut])
+        found = [payload for _, payload in read_frames(path, 0)]
+    ends = [sum(FRAME.size + len(p) for p in payloads[: n + 1]) for n in range(len(payloads))]
+    assert found == payloads[: sum(end <= cut for end in ends)]
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 64, b"\x05\0\0\0\0\0\0\0wrong", b"\xff" * 20, b"\x01"])
+def test_a_torn_tail_is_ignored_and_kept_for_a_person(tmp_path: Path, tail: bytes) -> None:
+    with opened(tmp_path) as journal:
+        write(journal, b"one", b"two")
+        (path,) = segments(tmp_path)
+    with path.open("ab") as file:
+        file.write(tail)
+    with opened(tmp_path) as successor:
+        assert adopted(successor) == [b"one", b"two"]
+        assert drain(successor) == [b"one", b"two"]
+    (kept,) = tmp_path.iterdir()
+    assert kept.name.startswith(".torn-")
+    assert kept.read_bytes().endswith(tail)
+
+
+def test_the_limit_refuses_and_draining_makes_room(tmp_path: Path) -> None:
+    with opened(tmp_path, limit=1000) as journal:
+        write(journal, b"x" * 600)
+        with pytest.raises(JournalFullError, match="limit"):
+            write(journal, b"y" * 600)
+        assert drain(journal) == [b"x" * 600]
+        write(journal, b"y" * 600)
+        assert drain(journal) == [b"y" * 600]
+
+
+def test_records_that_are_still_being_written_count_towards_the_limit(tmp_path: Path) -> None:
+    with opened(tmp_path, limit=1000) as journal:
+        with pytest.raises(JournalFullError):
+            write(journal, *[b"x" * 300] * 4)
+        journal.adopt()
+
+
+def test_adopted_records_count_towards_the_limit(tmp_path: Path) -> None:
+    with opened(tmp_path, limit=1000) as journal:
+        write(journal, b"x" * 600)
+    with opened(tmp_path, limit=1000) as successor:
+        adopted(successor)
+        assert successor.backlog_bytes == 608
+        with pytest.raises(JournalFullError):
+            write(successor, b"y" * 600)
+
+
+def test_after_a_failed_sync_later_records_survive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with opened(tmp_path) as journal:
+        write(journal, b"before")
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fdatasync", refuse)
+            with pytest.raises(JournalFullError, match="No space left"):
+                write(journal, b"lost")
+        write(journal, b"after")
+    with opened(tmp_path) as successor:
+        assert adopted(successor) == [b"before", b"after"]
+
+
+def test_a_half_written_record_does_not_hide_later_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.write
+
+    def half(file: int, content: memoryview) -> int:
+        real(file, content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    with opened(tmp_path) as journal:
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "write", half)
+            broken.setattr(os, "ftruncate", lambda file, size: None)
+            with pytest.raises(JournalFullError):
+                write(journal, b"half" * 100)
+        write(journal, b"after")
+    with opened(tmp_path) as successor:
+        assert adopted(successor) == [b"after"]
+
+
+def test_records_of_one_turn_share_one_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_syncs = 0
+    real = os.fdatasync
+
+    def count(file: int) -> None:
+        nonlocal n_syncs
+        n_syncs += 1
+        real(file)
+
+    monkeypatch.setattr(os, "fdatasync", count)
+    with opened(tmp_path) as journal:
+        write(journal, *[b"record"] * 100)
+        assert n_syncs == 1
+        assert len(drain(journal)) == 100
+
+
+def test_two_who_wait_for_one_record_are_both_told(tmp_path: Path) -> None:
+    async def wait_twice(journal: Journal) -> None:
+        entry = journal.append(b"one")
+        impatient = asyncio.create_task(entry.durable())
+        await asyncio.sleep(0)
+        impatient.cancel()
+        await entry.durable()
+        await entry.durable()
+
+    with opened(tmp_path) as journal:
+        asyncio.run(wait_twice(journal))
+        assert drain(journal) == [b"one"]
