@@ -121,8 +121,8 @@ def write_problem(problem: Problem, folder: Path) -> Path:
 
 def _parse(text: str, name: str) -> Any:
     """What a YAML text says; refuses syntax errors and keys that stand twice, by line."""
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -133,10 +133,9 @@ def _parse(text: str, name: str) -> Any:
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         what = error.problem or error.context
         raise ProblemError(f"{name}: {where}not valid YAML: {what}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, AttributeError, IndexError, RecursionError) as error:
+        # PyYAML lets these through for values that their explicit tag does not fit.
         raise ProblemError(f"{name}: not valid YAML: {error}") from error
-    finally:
-        loader.dispose()
 
 
 def _refuse_repeated_keys(node: yaml.Node, name: str) -> None:

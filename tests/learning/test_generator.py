@@ -30,7 +30,9 @@ def shipped(name: str) -> Problem:
 def champion(name: str) -> Any:
     """A model fitted on the first 2,000 rows."""
     frame = generate(shipped(name), 2_000)
-    model = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, random_state=0)
+    model = HistGradientBoostingClassifier(
+        max_iter=30, learning_rate=0.2, max_leaf_nodes=6, random_state=0
+    )
     return model.fit(inputs(name, frame), labels(name, frame))
 
 
@@ -50,7 +52,7 @@ def area(name: str, drift: GeneratorDrift | None = None) -> float:
     return float(roc_auc_score(labels(name, frame), scores))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     name=st.sampled_from(("linear", "maintenance", "churn")),
     first=st.integers(0, 2_500),
@@ -71,10 +73,8 @@ def test_rows_are_the_same_however_they_are_chunked(
     ]
 
     assert len(whole) == n_rows
-    joined = (
-        pd.concat([part for part in parts if len(part)], ignore_index=True) if n_rows else whole
-    )
-    pd.testing.assert_frame_equal(joined, whole)
+    if filled := [part for part in parts if len(part)]:
+        pd.testing.assert_frame_equal(pd.concat(filled, ignore_index=True), whole)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -133,9 +133,8 @@ def test_a_few_values_are_missing(name: str) -> None:
 def test_seeds_make_different_rows() -> None:
     problem = shipped("linear")
     assert problem.generator is not None
-    other = problem.model_copy(
-        update={"generator": problem.generator.model_copy(update={"seed": 5})}
-    )
+    reseeded = problem.generator.model_copy(update={"seed": 5})
+    other = problem.model_copy(update={"generator": reseeded})
 
     assert not generate(problem, 50)["x1"].equals(generate(other, 50)["x1"])
 

@@ -77,10 +77,9 @@ def test_classes_and_categories_take_the_one_spelling_of_labels() -> None:
         {
             "target": "y",
             "classes": [0, 1.0],
-            "positive_class": True,
+            "positive_class": 1,
             "features": [{"name": "f", "kind": "categorical", "categories": [2, "b"]}],
         }
-        | {"positive_class": 1}
     )
 
     assert problem.classes == ("0", "1")

@@ -63,7 +63,7 @@ def test_the_name_is_that_of_the_file(tmp_path: Path) -> None:
 
 def test_an_unknown_problem_lists_the_known_ones_and_the_nearest() -> None:
     with pytest.raises(
-        ProblemError, match="did you mean 'churn'.*churn, credit, linear, maintenance"
+        ProblemError, match=r"did you mean 'churn'.*churn, credit, linear, maintenance"
     ):
         load_problem("chrun", [SHIPPED])
 
@@ -97,6 +97,10 @@ def test_a_name_cannot_reach_outside_of_the_folders(name: str) -> None:
         ("", "churn.yaml: found no keys"),
         ("- target", "churn.yaml: found no keys"),
         ("target: y\x07", "churn.yaml: not valid YAML"),
+        ("target: !!int x", "churn.yaml: not valid YAML"),
+        ("target: !!timestamp x", "churn.yaml: not valid YAML"),
+        ("target: y\n---\ntarget: z", "churn.yaml: line 2"),
+        ("target: " + "[" * 5_000, "churn.yaml: not valid YAML"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_place_and_what_was_found(
@@ -140,9 +144,7 @@ def test_a_written_problem_reads_back_equal(tmp_path: Path) -> None:
         drop=("a b", "12"),
         features=(
             Feature(name="é", group="g", minimum=-1.5),
-            Feature(
-                name="f", kind="categorical", categories=("1", "null", "~", "a\nb", "2024-01-01")
-            ),
+            Feature(name="f", kind="categorical", categories=("1", "null", "~", "a\nb", "12:30")),
         ),
         gate=GateRules(floors={"roc_auc": 0.7}),
         generator=Generator(name="churn"),
