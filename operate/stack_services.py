@@ -101,6 +101,7 @@ def prefect_service(settings: Settings) -> Service:
             "PREFECT__SERVER_FINAL": "1",
             "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
             "PREFECT_SERVER_UI_API_URL": url,
+            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
             # A loop every 30 seconds makes a million runs a year: what is old is cleared away.
             "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
