@@ -27,10 +27,10 @@ PLAN_RISK = {"basic": 0.3, "premium": -0.4}
 
 def features(rng: np.random.Generator, n: int, shift: Floats) -> Columns:
     """Customers; drift is a campaign that brings young, short-tenured ones on monthly contracts."""
-    months = rng.gamma(1.8, 18.0, n) * np.exp(-0.8 * shift)
-    charges = 25.0 + rng.gamma(4.0, 10.0, n) + 14.0 * shift
+    months = rng.gamma(1.8, 18.0, n) * np.exp(-0.6 * shift)
+    charges = 25.0 + rng.gamma(4.0, 10.0, n) + 12.0 * shift
     age = np.clip(46.0 + 14.0 * rng.standard_normal(n) - 9.0 * shift, 18.0, 90.0)
-    calls = rng.poisson(1.4 + 0.9 * np.clip(shift, 0.0, None))
+    calls = rng.poisson(1.4 + 0.5 * np.clip(shift, 0.0, None))
     return {
         "tenure_months": np.clip(months, 0.0, 120.0).round(0),
         "monthly_charges": charges.round(2),
@@ -39,8 +39,8 @@ def features(rng: np.random.Generator, n: int, shift: Floats) -> Columns:
         "usage_gb": rng.gamma(2.0, 12.0, n).round(1),
         "late_payments": rng.poisson(0.6, n).astype(float),
         "days_since_login": rng.exponential(9.0, n).round(0),
-        "contract": pick(rng, CONTRACTS, (0.5, 0.25, 0.25), (0.75, 0.15, 0.1), shift),
-        "internet": pick(rng, INTERNET, (0.45, 0.35, 0.2), (0.7, 0.2, 0.1), shift),
+        "contract": pick(rng, CONTRACTS, (0.5, 0.25, 0.25), (0.65, 0.2, 0.15), shift),
+        "internet": pick(rng, INTERNET, (0.45, 0.35, 0.2), (0.6, 0.25, 0.15), shift),
         "payment_method": pick(
             rng, PAYMENTS, (0.3, 0.25, 0.3, 0.15), (0.3, 0.25, 0.3, 0.15), shift
         ),
