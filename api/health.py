@@ -13,7 +13,7 @@ from api.routes import AskedRuntime, AskedSlot, Reading
 from api.runtime import Runtime
 from api.slot import Slot
 
-STALE_BACKLOG_SECONDS = 10.0
+STALE_BACKLOG_SECONDS = 5.0
 METRICS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -82,10 +83,9 @@ class Predict:
         waiting = await self._waiting(prediction_id)
         if waiting is not None or self._runtime.drainer.failure is not None:
             return waiting
-        try:
+        found = None
+        with contextlib.suppress(ApiError):  # predictions go on without SQL
             found = await self._runtime.ask_settled(find_answer, self._problem, prediction_id)
-        except ApiError:
-            return None  # predictions go on without SQL; draining keeps the first answer
         # While SQL was asked, the same id may have been answered by another request.
         waiting = await self._waiting(prediction_id)
         return waiting if waiting is not None else found and in_order(found)
