@@ -6,7 +6,9 @@ database down is written into the table later.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import msgspec
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from storage.bundles import write_atomically
-from storage.database import insert_missing
+from storage.database import StorageError, insert_missing
 from storage.pointers import Former, Pointer, move_pointer, read_pointer
 from storage.tables import releases
 
@@ -80,22 +82,45 @@ def finish_release(connection: Connection, problem: str, generation: int, state:
     )
 
 
+class StaleReleaseError(StorageError):
+    """Another release came first; this one must not move the pointer back."""
+
+
 def point(
     store: Path, problem: str, generation: int, target: Former, state: str, actor: str, reason: str
 ) -> Pointer:
-    """Write the act's file, move the pointer to a bundle, and return the pointer."""
+    """Write the act's file, move the pointer to a bundle, and return the pointer.
+
+    Raises StaleReleaseError unless the generation is greater than the pointer's: of two releases
+    at once one wins and the other is told so.
+    """
     now = datetime.now(UTC)
-    act = Act(problem, generation, target.version, target.bundle, state, actor, reason, now)
-    write_atomically(_act_path(store, problem, generation), msgspec.json.encode(act))
-    before = read_pointer(store, problem)
-    former: tuple[Former, ...] = ()
-    if before is not None:
-        former = (Former(before.version, before.bundle), *before.former)[:N_FORMER]
-    pointer = Pointer(
-        problem, generation, target.version, target.bundle, now, actor, reason, former
-    )
-    move_pointer(store, pointer)
+    with _alone(store, problem):
+        before = read_pointer(store, problem)
+        if before is not None and before.generation >= generation:
+            raise StaleReleaseError(
+                f"{problem}: release {generation} came too late, "
+                f"generation {before.generation} (version {before.version}) is served"
+            )
+        former: tuple[Former, ...] = ()
+        if before is not None:
+            former = (Former(before.version, before.bundle), *before.former)[:N_FORMER]
+        act = Act(problem, generation, target.version, target.bundle, state, actor, reason, now)
+        write_atomically(_act_path(store, problem, generation), msgspec.json.encode(act))
+        pointer = Pointer(
+            problem, generation, target.version, target.bundle, now, actor, reason, former
+        )
+        move_pointer(store, pointer)
     return pointer
+
+
+@contextmanager
+def _alone(store: Path, problem: str) -> Iterator[None]:
+    folder = store / "pointers"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{problem}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def import_acts(connection: Connection, store: Path, problem: str) -> list[Act]:

@@ -47,14 +47,9 @@ def latest_drift(connection: Connection, problem: str) -> Row[Any] | None:
     ).first()
 
 
-def latest_report(connection: Connection, problem: str) -> Row[Any] | None:
-    """The newest drift result that has a document, or None."""
-    return connection.execute(
-        select(drift_results)
-        .where(drift_results.c.problem == problem, drift_results.c.report.is_not(None))
-        .order_by(drift_results.c.id.desc())
-        .limit(1)
-    ).first()
+def drift_of_run(connection: Connection, run_id: str) -> Row[Any] | None:
+    """The drift result of one run, or None."""
+    return connection.execute(select(drift_results).where(drift_results.c.run_id == run_id)).first()
 
 
 def latest_performance(connection: Connection, problem: str) -> Row[Any] | None:

@@ -1,0 +1,35 @@
+"""Continual: the loop."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from prefect import flow
+
+from flows.each import for_each
+from flows.ingest import ingest_all
+from flows.retrain import challenge
+from tasks.decide import decide
+from tasks.drift import render_drift_report, watch_drift
+from tasks.performance import watch_performance
+from tasks.record import record_versions
+from tasks.run import Run
+
+
+@flow(name="continual", persist_result=False)
+def continual(problem: str | None = None, now: datetime | None = None) -> dict[str, Any]:
+    """Ingest new rows, watch drift and performance, and retrain when that is due."""
+    return for_each("continual", problem, now, _tick)
+
+
+def _tick(run: Run) -> dict[str, Any]:
+    result: dict[str, Any] = {"ingested": ingest_all(run)}
+    drift, performance = watch_drift(run), watch_performance(run)
+    decision = decide(run, drift, performance)
+    result |= {"retrain": decision.go, "reason": decision.reason}
+    if decision.go:
+        result["challenger"] = challenge(run, decision)
+    record_versions(run)
+    render_drift_report(run)
+    return result

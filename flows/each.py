@@ -1,0 +1,67 @@
+"""A flow's body for each problem: lease, reconcile, body, alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from loguru import logger
+from prefect.context import FlowRunContext
+
+from settings import Settings, get_settings
+from tasks.notify import deliver_alerts
+from tasks.reconcile import reconcile
+from tasks.run import BusyError, Run, is_covered, loop_run
+
+Body = Callable[[Run], dict[str, Any]]
+
+
+def for_each(
+    flow: str,
+    problem: str | None,
+    now: datetime | None,
+    body: Body,
+    settings: Settings | None = None,
+) -> dict[str, Any]:
+    """Run a body for one problem, or for each active one, and return what each body gave.
+
+    One problem's failure does not keep the others from their turn; it is raised at the end.
+    """
+    settings = settings or get_settings()
+    names = (problem,) if problem else settings.active
+    results: dict[str, Any] = {}
+    failures: list[Exception] = []
+    for name in names:
+        try:
+            results[name] = _one(flow, name, now, body, settings)
+        except Exception as error:
+            logger.exception("{}: {} failed", name, flow)
+            failures.append(error)
+    deliver_alerts(settings)
+    if failures:
+        raise failures[0]
+    return results
+
+
+def _one(
+    flow: str, problem: str, now: datetime | None, body: Body, settings: Settings
+) -> dict[str, Any]:
+    due = _scheduled_for()
+    if due is not None and is_covered(settings, problem, flow, due):
+        return {"skipped": f"the run due at {due:%H:%M:%S} is covered by a later one"}
+    try:
+        with loop_run(problem, flow, now, settings) as run:
+            mended = reconcile(run)
+            return {"mended": mended, **body(run)} if mended else body(run)
+    except BusyError as error:
+        return {"skipped": str(error)}
+
+
+def _scheduled_for() -> datetime | None:
+    """When the scheduler wanted this flow run; None for a person's own, which always runs."""
+    context = FlowRunContext.get()
+    flow_run = context.flow_run if context is not None else None
+    if flow_run is None or not flow_run.auto_scheduled or flow_run.expected_start_time is None:
+        return None
+    return flow_run.expected_start_time.astimezone(UTC)

@@ -1,0 +1,33 @@
+"""Ingest: fetch, check and store new rows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from prefect import flow
+
+from flows.each import for_each
+from tasks.ingest import Ingested, ingest_feedback, ingest_generator, ingest_inbox
+from tasks.run import Run
+
+
+@flow(name="ingest", persist_result=False)
+def ingest(problem: str | None = None, now: datetime | None = None) -> dict[str, Any]:
+    """Take new rows from the inbox, the generator and feedback into the observations."""
+    return for_each("ingest", problem, now, ingest_all)
+
+
+def ingest_all(run: Run) -> dict[str, Any]:
+    """Ingest every source of a problem and say what each one gave."""
+    results = (ingest_inbox(run), ingest_generator(run), ingest_feedback(run))
+    return {
+        result.source: _counts(result) for result in results if result.n_batches or result.refused
+    }
+
+
+def _counts(result: Ingested) -> dict[str, Any]:
+    counts: dict[str, Any] = {"rows": result.n_rows, "quarantined": result.n_quarantined}
+    if result.refused:
+        counts["refused"] = list(result.refused)
+    return counts

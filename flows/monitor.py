@@ -1,0 +1,29 @@
+"""Monitor: drift and live performance."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from prefect import flow
+
+from flows.each import for_each
+from tasks.drift import render_drift_report, watch_drift
+from tasks.performance import watch_performance
+from tasks.run import Run
+
+
+@flow(name="monitor", persist_result=False)
+def monitor(problem: str | None = None, now: datetime | None = None) -> dict[str, Any]:
+    """Test the newest rows for drift, measure the champion on mature labels, draw the report."""
+    return for_each("monitor", problem, now, _watch)
+
+
+def _watch(run: Run) -> dict[str, Any]:
+    drift, performance = watch_drift(run), watch_performance(run)
+    report = render_drift_report(run)
+    return {
+        "drift": drift.reason if drift is not None else "no champion yet",
+        "performance": performance.reason if performance is not None else "no champion yet",
+        "report": report,
+    }

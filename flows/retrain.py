@@ -1,0 +1,44 @@
+"""Retrain: train a challenger, let the gate judge it, promote it if it passed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from prefect import flow
+
+from flows.each import for_each
+from learning.decision import Decision
+from tasks.decide import decide
+from tasks.gate import judge_candidate
+from tasks.record import record_versions
+from tasks.release import promote
+from tasks.run import Run
+from tasks.training import train_candidate
+
+
+@flow(name="retrain", persist_result=False)
+def retrain(
+    problem: str | None = None, reason: str = "by hand", now: datetime | None = None
+) -> dict[str, Any]:
+    """Train a challenger because a person asks for it; the gate still decides."""
+
+    def body(run: Run) -> dict[str, Any]:
+        result = challenge(run, decide(run, None, None, manual_reason=reason))
+        record_versions(run)
+        return result
+
+    return for_each("retrain", problem, now, body)
+
+
+def challenge(run: Run, decision: Decision) -> dict[str, Any]:
+    """Train, judge and, if the gate says so, promote; says what came of it."""
+    trained = train_candidate(run, decision)
+    if trained is None:
+        return {"outcome": "refused", "reason": "these rows cannot train a model"}
+    result: dict[str, Any] = {"version": trained.version, "seconds": round(trained.seconds, 2)}
+    verdict = judge_candidate(run, trained.version)
+    if not verdict.decision.go:
+        return {**result, "outcome": "refused", "reason": verdict.decision.reason}
+    released = promote(run, trained.version, verdict)
+    return {**result, "outcome": released.state, "reason": released.reason}

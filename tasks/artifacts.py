@@ -1,0 +1,122 @@
+"""Artifacts: what a person reads in the Prefect UI about a run. Silent without Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from loguru import logger
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.context import FlowRunContext
+from sqlalchemy import Row
+
+from learning.decision import Decision
+from learning.drift import DriftResult
+from learning.gate import Verdict
+from learning.performance import PerformanceResult
+from tasks.run import Run
+
+MOST_ROWS = 40
+
+
+def show(run: Run, key: str, markdown: str) -> None:
+    """Leave a markdown artifact with the flow run; a failing Prefect server is no failure here."""
+    if FlowRunContext.get() is None:
+        return
+    try:
+        create_markdown_artifact(markdown, key=f"{run.name}-{key}".replace(".", "-"))
+    except Exception as error:
+        logger.warning("{}: artifact {} was not kept: {}", run.name, key, type(error).__name__)
+
+
+def show_link(run: Run, key: str, path: str) -> None:
+    """Leave a link to a document that the API serves."""
+    if FlowRunContext.get() is None:
+        return
+    settings = run.settings
+    link = f"http://{settings.api_host}:{settings.api_port}/problems/{run.name}/drift/report"
+    try:
+        create_link_artifact(
+            link, link_text=f"Evidently report ({path})", key=f"{run.name}-{key}".replace(".", "-")
+        )
+    except Exception as error:
+        logger.warning("{}: artifact {} was not kept: {}", run.name, key, type(error).__name__)
+
+
+def show_drift(run: Run, result: DriftResult) -> None:
+    """The drift table, worst features first."""
+    rows = sorted(result.features, key=lambda f: f.effect or -1.0, reverse=True)[:MOST_ROWS]
+    lines = [
+        f"## Data drift: {'**drifted**' if result.is_drifted else 'none'}",
+        "",
+        result.reason,
+        "",
+        f"{result.n_reference} reference rows, {result.n_current} current rows",
+        "",
+        "| feature | kind | effect | | p adjusted | drifted |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if row.not_testable is not None:
+            lines.append(f"| {_cell(row.name)} | {row.kind} | | {row.not_testable} | | |")
+            continue
+        bar = "█" * round(10 * min(1.0, row.effect or 0.0))
+        lines.append(
+            f"| {_cell(row.name)} | {row.kind} | {row.effect:.3f} | {bar} "
+            f"| {row.p_adjusted:.2g} | {'yes' if row.is_drifted else ''} |"
+        )
+    show(run, "drift", "\n".join(lines))
+
+
+def show_performance(run: Run, result: PerformanceResult, label_share: float | None) -> None:
+    """Live performance with its interval and all other metrics."""
+    arrived = "unknown" if label_share is None else f"{label_share:.0%}"
+    lines = [f"## Live performance\n\n{result.reason}\n\nLabels arrived: {arrived}", ""]
+    if result.metrics:
+        lines += ["| metric | value |", "|---|---|"]
+        lines += [f"| {name} | {value:.4f} |" for name, value in result.metrics.items()]
+    show(run, "performance", "\n".join(lines))
+
+
+def show_decision(run: Run, decision: Decision) -> None:
+    """The retrain decision in one sentence."""
+    verdict = f"retrain ({decision.trigger})" if decision.go else "do not retrain"
+    show(run, "decision", f"## Decision: {verdict}\n\n{decision.reason}")
+
+
+def show_verdict(run: Run, version: int, verdict: Verdict) -> None:
+    """The gate, check by check."""
+    word = "promote" if verdict.decision.go else "refuse"
+    lines = [
+        f"## Gate: {word} version {version}",
+        "",
+        verdict.decision.reason,
+        "",
+        "| check | passed | found |",
+        "|---|---|---|",
+        *(
+            f"| {check.name} | {'yes' if check.passed else '**no**'} | {_cell(check.text)} |"
+            for check in verdict.checks
+        ),
+    ]
+    show(run, "gate", "\n".join(lines))
+
+
+def show_history(run: Run, releases: Sequence[Row[Any]]) -> None:
+    """Who was champion since when, and why."""
+    lines = [
+        "## Champions",
+        "",
+        "| generation | version | state | since | why |",
+        "|---|---|---|---|---|",
+    ]
+    for row in releases:
+        lines.append(
+            f"| {row.generation} | {row.version} | {row.state} "
+            f"| {row.started_at:%Y-%m-%d %H:%M:%S} | {_cell(row.reason)} |"
+        )
+    show(run, "champions", "\n".join(lines))
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,40 @@
+"""Upkeep: compaction of the observations and retention of documents."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from storage.observations import compact
+from tasks.run import Run
+from tasks.step import step
+
+REPORTS_KEPT = 50
+DRAFT_SECONDS = 3_600
+
+
+@step("compact observations", retries=True)
+def compact_observations(run: Run) -> int:
+    """Merge the small files of the Delta table; returns how many were merged."""
+    return compact(run.store, run.name)
+
+
+@step("remove old files")
+def remove_old_files(run: Run) -> int:
+    """Remove all but the newest drift documents, and drafts that a crash left behind."""
+    folder = run.settings.home / "reports" / run.name
+    documents = sorted(folder.glob("*.html"), key=lambda path: path.stat().st_mtime)
+    removed = 0
+    for path in documents[:-REPORTS_KEPT]:
+        path.unlink()
+        removed += 1
+    for draft in (run.store / "bundles" / run.name).glob(".draft-*"):
+        if _age_seconds(draft) > DRAFT_SECONDS:
+            shutil.rmtree(draft, ignore_errors=True)
+            removed += 1
+    return removed
+
+
+def _age_seconds(path: Path) -> float:
+    return time.time() - path.stat().st_mtime

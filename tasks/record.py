@@ -1,0 +1,94 @@
+"""Record a training run in MLflow, now or, when it was down, at a later run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loguru import logger
+from sqlalchemy import Row
+
+from storage import models, registry
+from storage.bundles import read_bundle
+from storage.database import reading
+from tasks.run import Run
+from tasks.step import step
+from tasks.training import training_folder
+
+N_LATEST = 20
+
+
+@step("record in MLflow")
+def record_versions(run: Run) -> int:
+    """Record every finished version that MLflow does not have yet; returns how many were.
+
+    MLflow being down never fails the loop: what is missing is recorded by a later run.
+    """
+    with reading(run.engine) as connection:
+        waiting = [
+            row
+            for row in models.attempts(connection, run.name, N_LATEST)
+            if row.bundle is not None and row.mlflow_version is None
+        ]
+    try:
+        for row in reversed(waiting):
+            _record(run, row)
+        _align_aliases(run)
+    except registry.RegistryError as error:
+        logger.warning("{}: {}; recorded later", run.name, error)
+        return 0
+    return len(waiting)
+
+
+def _record(run: Run, row: Row[Any]) -> None:
+    uri = run.settings.tracking_uri
+    manifest = read_bundle(run.store, run.name, row.bundle).manifest
+    tags = {"perennial.run_id": row.run_id, "perennial.version": str(row.version)}
+    mlflow_run_id = row.mlflow_run_id or registry.open_run(
+        uri, run.name, f"{run.name} v{row.version}", tags, run.settings.home
+    )
+    mlflow_version = registry.close_run(
+        uri,
+        run.name,
+        mlflow_run_id,
+        {
+            "model": manifest.model_kind,
+            "window": manifest.training_window,
+            "n_training_rows": manifest.n_training_rows,
+            "data_version": manifest.data_version,
+            **manifest.parameters,
+        },
+        {name: value for name, value in manifest.metrics.items() if value is not None},
+        training_folder(run.settings.home, run.name, row.version),
+    )
+    registry.tag_version(
+        uri, run.name, mlflow_version, {"state": row.state, "reason": row.reason or ""}
+    )
+    with run.commit() as connection:
+        models.update_version(
+            connection,
+            run.name,
+            row.version,
+            mlflow_run_id=mlflow_run_id,
+            mlflow_version=mlflow_version,
+        )
+
+
+def _align_aliases(run: Run) -> None:
+    """Point MLflow's aliases at what our tables say; ours decide, so a moved alias moves back."""
+    wanted: dict[str, int] = {}
+    with reading(run.engine) as connection:
+        for row in reversed(models.attempts(connection, run.name, N_LATEST)):
+            if row.mlflow_version is not None:
+                wanted["candidate"] = row.mlflow_version
+                if row.state in ("challenger", "champion"):
+                    wanted["challenger"] = row.mlflow_version
+        champion = models.champion(connection, run.name)
+    if champion is not None and champion.mlflow_version is not None:
+        wanted["champion"] = champion.mlflow_version
+    uri = run.settings.tracking_uri
+    found = registry.aliases(uri, run.name)
+    for alias, version in wanted.items():
+        if found.get(alias) != version:
+            if alias == "champion" and alias in found:
+                logger.info("{}: MLflow's champion moves to version {}", run.name, version)
+            registry.set_alias(uri, run.name, alias, version)

@@ -1,0 +1,68 @@
+"""Roll back: a person moves the champion, with or without the database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from storage import releases
+from storage.bundles import BundleError, read_bundle
+from storage.pointers import Former, Pointer, read_pointer
+from tasks.reconcile import import_acts
+from tasks.run import Run
+from tasks.step import step
+
+
+class RollbackError(Exception):
+    """There is nothing to roll back to; the message says what was looked for."""
+
+
+def roll_back(store: Path, problem: str, to: int | None, actor: str, reason: str) -> Pointer:
+    """Point servers at a former bundle, or at version ``to``; needs files only.
+
+    The tables learn of it at the next run of the loop. Raises RollbackError when there is no such
+    bundle, BundleError when it is damaged.
+    """
+    pointer = read_pointer(store, problem)
+    if pointer is None:
+        raise RollbackError(
+            f"{problem}: nothing was ever promoted: nothing to go back to"
+        )
+    target = _find(store, pointer, to)
+    read_bundle(store, problem, target.bundle)
+    return releases.point(
+        store, problem, pointer.generation + 1, target, "rolled_back_to", actor, reason
+    )
+
+
+def _find(store: Path, pointer: Pointer, to: int | None) -> Former:
+    others = [former for former in pointer.former if former.bundle != pointer.bundle]
+    if to is None:
+        if not others:
+            raise RollbackError(
+                f"{pointer.problem}: version {pointer.version} is the only one ever served"
+            )
+        return others[0]
+    if str(to) == pointer.version:
+        raise RollbackError(f"{pointer.problem}: version {to} is already served")
+    for former in others:
+        if former.version == str(to):
+            return former
+    for folder in (store / "bundles" / pointer.problem).glob("[0-9a-f]*"):
+        try:
+            bundle = read_bundle(store, pointer.problem, folder.name)
+        except BundleError:
+            continue
+        if bundle.manifest.version == str(to):
+            return Former(str(to), bundle.name)
+    known = ", ".join(dict.fromkeys(former.version for former in others)) or "none"
+    raise RollbackError(
+        f"{pointer.problem}: no bundle of version {to}; versions served before: {known}"
+    )
+
+
+@step("serve a chosen version")
+def serve_version(run: Run, version: int | None, reason: str) -> Pointer:
+    """Roll back by a person's wish within a run, and write it down at once."""
+    pointer = roll_back(run.store, run.name, version, "person", reason)
+    import_acts(run)
+    return pointer

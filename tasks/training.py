@@ -1,0 +1,255 @@
+"""Train a candidate: rows to model, graph, bundle and evaluation, recorded in MLflow."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from loguru import logger
+
+from learning import alert_text
+from learning.charts import evaluation_charts
+from learning.decision import Decision
+from learning.models import TrainingError
+from learning.onnx_export import run_graph
+from learning.performance import chosen_metric
+from learning.rows import Rows, Schema, encode
+from learning.search import Trial, thin
+from learning.training import Challenger, feature_importance, train_challenger
+from storage import models, registry
+from storage.bundles import MANIFEST, MODEL, REFERENCE, sha256, write_bundle
+from storage.manifest import FeatureSpec, Golden, Manifest, RiskBand, encode_manifest
+from storage.observations import data_version, read_observations
+from tasks.champion import Champion, load_champion
+from tasks.run import Run
+from tasks.step import step
+
+N_GOLDEN = 20
+GOLDEN_TOLERANCE = 1e-4
+EVALUATION = "evaluation.parquet"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A candidate version that now waits for the gate."""
+
+    version: int
+    seconds: float
+
+
+def training_folder(home: Path, problem: str, version: int) -> Path:
+    """Where all files of a training run stand, whether MLflow has taken them yet or not."""
+    return home / "training" / problem / str(version)
+
+
+@step("train a challenger")
+def train_candidate(run: Run, decision: Decision) -> Trained | None:
+    """Train, evaluate and bundle a new version; None when the rows cannot train a model."""
+    schema = run.schema
+    if schema is None:
+        raise TrainingError(f"{run.name}: no rows were ever ingested; there is nothing to learn")
+    began = time.perf_counter()
+    with run.commit() as connection:
+        version = models.begin_version(connection, run.name, run.run_id, run.now)
+        run.alert(
+            connection, alert_text.retrain_started(decision.trigger or "manual", decision.reason)
+        )
+    champion = load_champion(run)
+    data = data_version(run.store, run.name)
+    rows = encode(read_observations(run.store, run.name, data, labelled_only=True), schema)
+    try:
+        challenger = train_challenger(
+            rows,
+            None if champion is None else champion.training_end,
+            run.problem,
+            schema,
+            elapsed=lambda: time.perf_counter() - began,
+            on_trial=_log_trial,
+        )
+    except TrainingError as error:
+        refuse_version(run, version, champion, str(error))
+        return None
+    seconds = time.perf_counter() - began
+    _write(run, version, challenger, champion, schema, int(data or 0), decision)
+    return Trained(version, seconds)
+
+
+def refuse_version(run: Run, version: int, champion: Champion | None, reason: str) -> None:
+    """Record and tell that a version will not take over."""
+    with run.commit() as connection:
+        models.update_version(connection, run.name, version, state="refused", reason=reason)
+        serving = None if champion is None else str(champion.version)
+        run.alert(connection, alert_text.challenger_refused(str(version), serving, reason))
+
+
+def _log_trial(trial: Trial) -> None:
+    logger.debug("trial {} {:.4f}", trial.candidate.name, trial.score)
+
+
+def _write(
+    run: Run,
+    version: int,
+    challenger: Challenger,
+    champion: Champion | None,
+    schema: Schema,
+    data: int,
+    decision: Decision,
+) -> None:
+    folder = training_folder(run.settings.home, run.name, version)
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "bundle").mkdir(parents=True)
+    mlflow_run_id = _open_run(run, version, decision)
+    importance = feature_importance(challenger, schema, challenger.metric)
+    manifest = _manifest(run, version, challenger, schema, data, importance, mlflow_run_id)
+    reference = thin(challenger.training, run.problem.windows.reference_rows)
+    files = {MODEL: challenger.graph, REFERENCE: _parquet(reference, schema)}
+    bundle = write_bundle(run.store, manifest, files)
+    for name, content in {**files, MANIFEST: encode_manifest(manifest)}.items():
+        (folder / "bundle" / name).write_bytes(content)
+    _write_evaluation(folder, challenger, champion, schema, importance)
+    with run.commit() as connection:
+        models.update_version(
+            connection,
+            run.name,
+            version,
+            state="candidate",
+            bundle=bundle,
+            sha256=bundle,
+            metrics=challenger.metrics,
+            data_version=data,
+            mlflow_run_id=mlflow_run_id,
+        )
+        run.done(connection, "train", version=version, bundle=bundle)
+
+
+def _open_run(run: Run, version: int, decision: Decision) -> str | None:
+    tags = {
+        "perennial.run_id": run.run_id,
+        "perennial.version": str(version),
+        "perennial.trigger": decision.trigger or "manual",
+        "perennial.reason": decision.reason[:5000],
+    }
+    try:
+        return registry.open_run(
+            run.settings.tracking_uri, run.name, f"{run.name} v{version}", tags, run.settings.home
+        )
+    except registry.RegistryError as error:
+        logger.warning("{}; training goes on, the run is recorded later", error)
+        return None
+
+
+def _manifest(
+    run: Run,
+    version: int,
+    challenger: Challenger,
+    schema: Schema,
+    data: int,
+    importance: dict[str, float],
+    mlflow_run_id: str | None,
+) -> Manifest:
+    training, problem = challenger.training, run.problem
+    is_integer = all(name.lstrip("-").isdigit() for name in schema.classes)
+    return Manifest(
+        problem=run.name,
+        version=str(version),
+        task=schema.task,
+        target=schema.target,
+        classes=schema.classes,
+        class_type="integer" if schema.classes and is_integer else "text",
+        features=tuple(FeatureSpec(f.name, f.kind, f.categories, f.group) for f in schema.features),
+        threshold=challenger.threshold if schema.task == "binary" else None,
+        risk_levels=tuple(RiskBand(level.name, level.above) for level in problem.risk_levels),
+        cost_false_positive=problem.costs.false_positive,
+        cost_false_negative=problem.costs.false_negative,
+        model_kind=challenger.fitted.kind,
+        model_sha256=sha256(challenger.graph),
+        golden=_golden(challenger),
+        trained_at=run.now.isoformat(),
+        training_start=_iso(training.times[0]),
+        training_end=_iso(training.times[-1]),
+        n_training_rows=len(training),
+        training_window=challenger.window,
+        data_version=data,
+        metric=challenger.metric,
+        metrics={name: _finite(value) for name, value in challenger.metrics.items()},
+        parameters=challenger.fitted.parameters,
+        parity={
+            "n_rows": challenger.parity.n_rows,
+            "largest_difference": challenger.parity.largest_difference,
+            "tolerance": challenger.parity.tolerance,
+        },
+        importance=importance,
+        mlflow_run_id=mlflow_run_id,
+        libraries={
+            name: importlib.metadata.version(name)
+            for name in ("scikit-learn", "skl2onnx", "onnxruntime", "numpy")
+        },
+    )
+
+
+def _golden(challenger: Challenger) -> Golden:
+    x = thin(challenger.holdout, N_GOLDEN).x
+    outputs = challenger.fitted.output(x)
+    scale = 1.0 if challenger.fitted.n_classes else max(1.0, float(np.abs(outputs).max()))
+    return Golden(
+        tuple(tuple(_finite(float(value)) for value in row) for row in x),
+        tuple(tuple(float(value) for value in row) for row in outputs),
+        GOLDEN_TOLERANCE * scale,
+    )
+
+
+def _write_evaluation(
+    folder: Path,
+    challenger: Challenger,
+    champion: Champion | None,
+    schema: Schema,
+    importance: dict[str, float],
+) -> None:
+    holdout = challenger.holdout
+    columns: dict[str, Any] = {"event_time": holdout.times, "y": holdout.y}
+    rival = challenger.dummy_output
+    if champion is not None:
+        rival = run_graph(champion.graph, holdout.x)
+    sides = {"challenger": challenger.output, "rival": rival, "dummy": challenger.dummy_output}
+    for side, output in sides.items():
+        for column in range(output.shape[1]):
+            columns[f"{side}_{column}"] = output[:, column]
+    pd.DataFrame(columns).to_parquet(folder / EVALUATION)
+    charts = evaluation_charts(
+        schema.task, schema.classes, holdout.y, challenger.output, challenger.threshold, importance
+    )
+    (folder / "charts").mkdir()
+    for name, content in charts.items():
+        (folder / "charts" / name).write_bytes(content)
+    trials = [
+        {"round": t.round, "candidate": t.candidate.name, "score": t.score, "rows": t.n_rows}
+        for t in challenger.search.trials
+    ]
+    (folder / "trials.json").write_text(json.dumps(trials, indent=1))
+
+
+def _parquet(rows: Rows, schema: Schema) -> bytes:
+    buffer = io.BytesIO()
+    pd.DataFrame(rows.x, columns=list(schema.names)).to_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _iso(time_of: np.datetime64) -> str:
+    return pd.Timestamp(time_of).tz_localize("UTC").isoformat()
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def metric_of(run: Run, schema: Schema) -> str:
+    """The metric that the problem is judged by."""
+    return chosen_metric(schema.task, run.problem.performance)
