@@ -83,7 +83,7 @@ async def _deploy_one(client: Any, folder: Path, entry: dict[str, Any]) -> UUID:
         schedules=[_schedule(item) for item in entry.get("schedules") or []],
         concurrency_limit=limit.get("limit"),
         concurrency_options=ConcurrencyOptions(collision_strategy=strategy) if strategy else None,
-        parameter_openapi_schema=schema.model_dump_for_openapi(),
+        parameter_openapi_schema=schema.model_dump(exclude_unset=True),
         enforce_parameter_schema=True,
         paused=False,
     )

@@ -15,8 +15,6 @@ def configure(settings: Settings) -> None:
     defaults = {
         "PREFECT_API_URL": url,
         "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "PREFECT_WORKER_ENABLE_CANCELLATION": "true",
-        "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "5",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -13,6 +13,7 @@ from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
     FlowRunFilter,
+    FlowRunFilterId,
     FlowRunFilterNextScheduledStartTime,
     FlowRunFilterState,
     FlowRunFilterStateName,
@@ -115,6 +116,19 @@ async def _skip(client: PrefectClient, ids: Sequence[UUID], covered_by: datetime
     response.raise_for_status()
 
 
+async def find_cancelling(client: PrefectClient, ids: list[UUID]) -> list[FlowRun]:
+    """Those of the runs that a person has cancelled and that have not ended."""
+    if not ids:
+        return []
+    cancelling = FlowRunFilterStateType(any_=[StateType.CANCELLING])
+    found: list[FlowRun] = await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            id=FlowRunFilterId(any_=ids), state=FlowRunFilterState(type=cancelling)
+        )
+    )
+    return found
+
+
 async def find_orphans(client: PrefectClient, pool: str, now: datetime) -> list[FlowRun]:
     """Unfinished runs of the pool whose process was on this host and is gone.
 
@@ -142,6 +156,6 @@ async def find_orphans(client: PrefectClient, pool: str, now: datetime) -> list[
 def _is_orphan(run: FlowRun, now: datetime) -> bool:
     if run.infrastructure_pid is not None:
         return is_dead_here(run.infrastructure_pid)
-    if run.state is None or run.state.type is not StateType.PENDING:
+    if run.state is None or run.state.type is StateType.RUNNING:
         return False
     return bool(now - run.state.timestamp > SUBMISSION_LIMIT)

@@ -58,8 +58,6 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, ProcessWo
         """Run one flow run in a child; a child that dies gives the status that marks it Crashed."""
         child = await self._forks.start(flow_run.id, configuration.env, configuration.working_dir)
         self._children[flow_run.id] = child
-        if self._cancelling_observer is not None:
-            self._cancelling_observer.add_in_flight_flow_run_id(flow_run.id)
         try:
             if task_status is not None:
                 task_status.started(child.identifier)
@@ -70,8 +68,6 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, ProcessWo
             raise
         finally:
             self._children.pop(flow_run.id, None)
-            if self._cancelling_observer is not None:
-                self._cancelling_observer.remove_in_flight_flow_run_id(flow_run.id)
         if flow_run.id in self._cancelled:
             status = 0  # it ended because it was asked to: its state says so already
             self._cancelled.discard(flow_run.id)
@@ -82,19 +78,25 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, ProcessWo
             with anyio.move_on_after(3):
                 await self._propose_crashed_state(flow_run, "The worker was stopped.")
 
-    async def _cancel_run(self, flow_run_id: UUID) -> None:
-        """End the child of a run that a person cancelled, started or not, and mark it so."""
-        child = self._children.get(flow_run_id)
-        if child is None:
-            return await super()._cancel_run(flow_run_id)
-        self._cancelled.add(flow_run_id)
-        await child.stop(GRACE_SECONDS)
+    async def _end_cancelled(self) -> None:
+        """End the children of runs that a person cancelled.
+
+        Asked at each poll while something runs: Prefect's own observer of cancellations forgets a
+        run as soon as it has started.
+        """
+        for flow_run in await backlog.find_cancelling(self.client, list(self._children)):
+            if flow_run.id not in self._cancelled:
+                self._cancelled.add(flow_run.id)
+                self._in_background(self._cancel_child, flow_run)
+
+    async def _cancel_child(self, flow_run: FlowRun) -> None:
+        child = self._children.get(flow_run.id)
+        if child is not None:
+            await child.stop(GRACE_SECONDS)
         try:
-            flow_run = await self.client.read_flow_run(flow_run_id)
             await self._mark_flow_run_as_cancelled(flow_run, {"message": "Its process was ended."})
         except httpx.HTTPError as error:
             self._logger.warning("Cancelled, but the server could not be told: %r", error)
-        return None
 
     async def kill_infrastructure(
         self,
@@ -113,6 +115,7 @@ class WarmWorker(BaseWorker[ProcessJobConfiguration, ProcessVariables, ProcessWo
         The stock loop would give up after a minute and a half and take running flows with it.
         """
         try:
+            await self._end_cancelled()
             submitted: list[FlowRun] = await super().get_and_submit_flow_runs()
         except httpx.HTTPError as error:
             if not self._is_unreachable:

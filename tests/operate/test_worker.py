@@ -45,7 +45,10 @@ class Server:
         self.http = httpx.Client(base_url=services.prefect_api_url(settings) + "/", timeout=20)
 
     def post(self, path: str, **body: object) -> Any:
-        answer = self.http.post(path, json=body)
+        # The server answers 503 when its SQLite file is busy, and every Prefect client asks again.
+        answers = (self.http.post(path, json=body) for _ in range(10))
+        answer = next((each for each in answers if each.status_code != 503), None)
+        assert answer is not None
         answer.raise_for_status()
         return answer.json()
 
@@ -63,6 +66,11 @@ class Server:
             sort="EXPECTED_START_TIME_ASC",
         )
         return found
+
+    def overdue(self, name: str) -> list[dict[str, Any]]:
+        now = datetime.now(UTC).isoformat()
+        waiting = self.runs(name, "Scheduled", "Late")
+        return [run for run in waiting if run["expected_start_time"] < now]
 
     def start(self, name: str, **parameters: object) -> str:
         path = f"deployments/{self.deployment(name)['id']}/create_flow_run"
@@ -100,7 +108,7 @@ def backlog_and_worker(
     with Processes(tmp_path_factory.mktemp("logs")) as running:
         running.start(errand)
         running.wait_ready()
-        eventually(lambda: len(prefect.runs("tick", "Late")) >= 3, 60)
+        eventually(lambda: len(prefect.overdue("tick")) >= 3, 60)
         running.start(worker(server))
         running.wait_ready()
         yield running
@@ -113,7 +121,7 @@ def test_late_runs_are_covered_by_one(backlog_and_worker: Processes, prefect: Se
     skipped = eventually(lambda: prefect.runs("tick", "Skipped"))
     first = done[0]["expected_start_time"]
     assert first < started
-    eventually(lambda: not prefect.runs("tick", "Late"))
+    eventually(lambda: len(prefect.overdue("tick")) <= 1)
     skipped = prefect.runs("tick", "Skipped")
     assert len(skipped) >= 3
     assert all(run["state"]["type"] == "CANCELLED" for run in skipped)
@@ -140,7 +148,7 @@ def test_a_scheduled_run_starts_when_it_is_due(
 @pytest.mark.slow
 def test_a_killed_child_is_a_crashed_run(backlog_and_worker: Processes, prefect: Server) -> None:
     run = prefect.start("sleepy")
-    pid = pid_of(eventually(lambda: prefect.wait_for(run, "Running")))
+    pid = pid_of(prefect.wait_for(run, "Running"))
     os.kill(pid, signal.SIGKILL)
     state = prefect.wait_for(run, "Crashed")["state"]
     assert "status code -9" in state["message"]
