@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import signal
 import socket
-import sys
 from types import FrameType
 
 import uvicorn
@@ -18,6 +16,7 @@ from api.auth import is_loopback
 from api.runtime import Runtime
 from settings import Settings
 from storage.database import StorageError
+from storage.logs import setup_logging
 
 BACKLOG = 2048
 GRACE_SECONDS = 15
@@ -39,7 +38,6 @@ def serve(
     host = host or settings.api_host
     port = settings.api_port if port is None else port
     settings = settings.model_copy(update={"api_host": host, "api_port": port})
-    write_logs(settings.log_level)
     try:
         app = create_app(settings, problems)
     except (StorageError, ValueError) as error:
@@ -63,6 +61,7 @@ def serve(
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
+        setup_logging(settings.log_level, json_lines=True)
         logger.info("serving {} at http://{}:{}", ", ".join(problems), host, port)
         # The server raises the signal again when it is done: a stop asked for is no failure.
         signal.signal(signal.SIGTERM, _stopped)
@@ -100,18 +99,3 @@ def _listen(host: str, port: int) -> socket.socket:
             ) from error
         raise ServeError(f"cannot listen at {host}:{port}: {error.strerror}") from error
     return listener
-
-
-def write_logs(level: str) -> None:
-    """JSON lines on stderr, from this code and from the server below it."""
-    logger.remove()
-    logger.add(sys.stderr, level=level, serialize=True, backtrace=False, diagnose=False)
-    logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
-
-
-class _ToLoguru(logging.Handler):
-    """Passes the standard library's log lines on."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Log one record, without its traceback: that may quote a request."""
-        logger.log(record.levelname, "{}: {}", record.name, record.getMessage())

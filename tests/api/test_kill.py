@@ -1,0 +1,140 @@
+"""A real server under traffic: swapped ten times, then killed as by a power cut."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import Engine, select
+
+from settings import Settings
+from storage.database import open_engine, reading
+from storage.pointers import acknowledgements
+from storage.tables import feedback, predictions
+from tests.api.servers import ServerProcess, free_port, wait_until
+from tests.factories_bundles import promote_version
+
+N_CLIENTS = 4
+N_SWAPS = 10
+N_KILLS = 3
+
+
+@dataclass
+class Traffic:
+    """Clients that predict and label without pause, and what they were told."""
+
+    address: str
+    acknowledged_generation: int = 1
+    may_fail: bool = False
+    answers: dict[str, dict[str, object]] = field(default_factory=dict)
+    labels: set[str] = field(default_factory=set)
+    complaints: list[str] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """One client, until told to stop."""
+        with httpx.Client(base_url=self.address, timeout=10) as client:
+            while not self.stop.is_set():
+                name = uuid4().hex
+                least = self.acknowledged_generation
+                answer = self._ask(client, "/predict", {"features": [1], "prediction_id": name})
+                if answer is None:
+                    continue
+                version = int(str(answer["model_version"]))
+                if version < least or answer["prediction"] != version:
+                    self.complaints.append(f"{answer} after generation {least}")
+                self.answers[name] = answer
+                if self._ask(client, "/feedback", {"prediction_id": name, "actual": 1.0}):
+                    self.labels.add(name)
+
+    def _ask(
+        self, client: httpx.Client, path: str, body: dict[str, object]
+    ) -> dict[str, object] | None:
+        """The answer; asked again, with the same id, as long as the server is being killed."""
+        while not self.stop.is_set():
+            try:
+                answer = client.post(path, json=body)
+            except httpx.TransportError as error:
+                if not self.may_fail:
+                    self.complaints.append(f"{path}: {type(error).__name__}")
+                self.stop.wait(0.05)
+                continue
+            if answer.status_code == 200:
+                document: dict[str, object] = answer.json()
+                return document
+            self.complaints.append(f"{path}: {answer.status_code} {answer.text}")
+        return None
+
+
+@pytest.fixture
+def server(settings: Settings) -> Iterator[ServerProcess]:
+    """A server process that answers with version 1."""
+    settings.home.mkdir()
+    promote_version(settings.store, 1)
+    process = ServerProcess(settings.home, free_port())
+    try:
+        wait_until(process.answers)
+        yield process
+    finally:
+        process.kill()
+
+
+def swap(settings: Settings, traffic: Traffic, generation: int) -> None:
+    """Promote, and wait as a promoter does until every live server follows."""
+    promote_version(settings.store, generation)
+
+    def all_follow() -> bool:
+        words = acknowledgements(settings.store, "demo")
+        return bool(words) and all(word.serving_generation >= generation for word in words)
+
+    wait_until(all_follow)
+    traffic.acknowledged_generation = generation
+
+
+def check_sql(engine: Engine, traffic: Traffic) -> None:
+    """Every acknowledged answer and label is there once, as it was told."""
+    with reading(engine) as connection:
+        rows = connection.execute(select(predictions.c.prediction_id, predictions.c.answer)).all()
+        labels = list(connection.execute(select(feedback.c.prediction_id)).scalars())
+    assert len(rows) == len({row.prediction_id for row in rows})
+    assert len(labels) == len(set(labels))
+    kept = {row.prediction_id: row.answer for row in rows}
+    assert {name: kept.get(name) for name in traffic.answers} == traffic.answers
+    assert traffic.labels <= set(labels)
+
+
+@pytest.mark.slow
+def test_swaps_and_kills_lose_double_and_mistake_nothing(
+    settings: Settings, server: ServerProcess
+) -> None:
+    traffic = Traffic(server.address)
+    clients = [threading.Thread(target=traffic.run) for _ in range(N_CLIENTS)]
+    for client in clients:
+        client.start()
+    try:
+        for generation in range(2, 2 + N_SWAPS):
+            swap(settings, traffic, generation)
+        assert traffic.complaints == []
+        traffic.may_fail = True
+        for kill in range(N_KILLS):
+            n_before = len(traffic.answers)
+            wait_until(lambda before=n_before: len(traffic.answers) > before + 50)
+            server.kill()
+            server.start()
+            swap(settings, traffic, 2 + N_SWAPS + kill)
+    finally:
+        traffic.stop.set()
+        for client in clients:
+            client.join()
+    assert traffic.complaints == []
+    health = f"{server.address}/health"
+    wait_until(lambda: httpx.get(health).json()["journal_backlog"] == 0)
+    assert server.stop() == 0
+    assert len(traffic.answers) > 50 * N_KILLS
+    engine = open_engine(settings.sql_url)
+    check_sql(engine, traffic)
+    engine.dispose()
