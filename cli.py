@@ -1,0 +1,298 @@
+"""`perennial …`: the same flows by hand, and what a person asks of an installation.
+
+Holds no logic, and imports what a command needs only inside it: `perennial serve` must start in
+about a second and works where only the API's libraries are installed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from settings import Settings, get_settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+token = typer.Typer(no_args_is_help=True, help="API tokens with scopes.")
+app.add_typer(token, name="token")
+
+ProblemOption = Annotated[str | None, typer.Option("--problem", help="Name of the problem.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
+
+
+class FlowName(StrEnum):
+    """The flows that can be run by hand."""
+
+    INGEST = "ingest"
+    MONITOR = "monitor"
+    RETRAIN = "retrain"
+    CONTINUAL = "continual"
+    MAINTAIN = "maintain"
+    PUBLISH = "publish"
+
+
+def out() -> Console:
+    """Console for what was asked for."""
+    return Console(highlight=False)
+
+
+def show(value: Any, as_json: bool, table: Callable[[Console], None]) -> None:
+    """Print a value as one JSON document, or as a person reads it."""
+    if as_json:
+        from storage.database import dump_json
+
+        sys.stdout.write(dump_json(value) + "\n")
+        return
+    table(out())
+
+
+def fail(message: str, code: int) -> typer.Exit:
+    """One clear message on stderr, and the exit that goes with it."""
+    sys.stderr.write(f"perennial: {message}\n")
+    return typer.Exit(code)
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Turn what a user can mend into one line: exit 2 for wrong input, 1 for a refusal."""
+    from operate.errors import input_errors, refusals
+
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except input_errors() as error:
+        raise fail(str(error), 2) from None
+    except refusals() as error:
+        raise fail(str(error), 1) from None
+
+
+def _settings(quiet: bool = False) -> Settings:
+    from storage.logs import setup_logging
+
+    settings = get_settings()
+    setup_logging("ERROR" if quiet else settings.log_level, json_lines=False)
+    return settings
+
+
+@app.command()
+def init(
+    data: Annotated[Path, typer.Argument(help="CSV, CSV.gz or Parquet file.")],
+    target: Annotated[str, typer.Option(help="Column to predict.")],
+    name: Annotated[str | None, typer.Option(help="Name; default: the file's.")] = None,
+    event_time: Annotated[str | None, typer.Option(help="Column of when it happened.")] = None,
+    key: Annotated[str | None, typer.Option(help="Column that tells rows apart.")] = None,
+    drop: Annotated[list[str] | None, typer.Option(help="Column to leave out.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Infer a problem from a data file and write problems/NAME.yaml."""
+    from operate.begin import init_problem, show_inferred
+
+    with clear_errors():
+        found = init_problem(
+            _settings(quiet=True), data, target, name, event_time, key, tuple(drop or ()), force
+        )
+        show(found.as_json(), as_json, lambda console: show_inferred(found, console))
+
+
+@app.command()
+def run(
+    flow: Annotated[FlowName, typer.Argument(help="Which flow.")],
+    problem: ProblemOption = None,
+    reason: Annotated[str, typer.Option(help="For retrain and publish: why.")] = "by hand",
+    version: Annotated[int | None, typer.Option(help="For publish: which version.")] = None,
+    now: Annotated[datetime | None, typer.Option(help="The loop's time; default: now.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a flow once, with no Prefect server."""
+    from operate.by_hand import run_flow, show_result
+
+    with clear_errors():
+        settings = _settings(quiet=as_json)
+        result = run_flow(settings, flow.value, problem, reason, version, now)
+        show(result, as_json, lambda console: show_result(flow.value, result, console))
+
+
+@app.command()
+def up() -> None:
+    """Start everything: Prefect, the worker, MLflow and the API; Ctrl-C stops all of it."""
+    from operate.stack import run_up
+
+    with clear_errors():
+        raise typer.Exit(run_up(_settings()))
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="Your own file.")] = None,
+    target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
+    event_time: Annotated[str | None, typer.Option(help="Column of when it happened.")] = None,
+    key: Annotated[str | None, typer.Option(help="Column that tells rows apart.")] = None,
+    drop: Annotated[list[str] | None, typer.Option(help="Columns to leave out.")] = None,
+    home: Annotated[Path | None, typer.Option(help="Folder of the demo's files.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the whole story live: drift begins, the loop notices, retrains and swaps."""
+    from operate.demo import run_demo
+
+    with clear_errors():
+        dropped = tuple(name.strip() for part in drop or () for name in part.split(",") if name)
+        raise typer.Exit(run_demo(data, target, event_time, key, dropped, home, as_json))
+
+
+@app.command()
+def status(problem: ProblemOption = None, as_json: JsonOption = False) -> None:
+    """Champion, freshness, drift, live performance and last runs of each problem."""
+    from operate.status import read_status, show_status
+
+    with clear_errors():
+        found = read_status(_settings(quiet=True), problem)
+        show(found, as_json, lambda console: show_status(found, console))
+
+
+@app.command()
+def history(
+    problem: ProblemOption = None,
+    newest: Annotated[int, typer.Option(help="How many releases.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """The decision ledger: who was champion when, and why."""
+    from operate.status import read_history, show_history
+
+    with clear_errors():
+        found = read_history(_settings(quiet=True), problem, newest)
+        show(found, as_json, lambda console: show_history(found, console))
+
+
+@app.command()
+def rollback(
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
+    to: Annotated[int | None, typer.Option(help="Version; default: the one before.")] = None,
+    problem: ProblemOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve a former version at once; needs neither the database nor MLflow nor Prefect."""
+    from operate.by_hand import roll_back_now
+
+    with clear_errors():
+        done = roll_back_now(_settings(quiet=as_json), problem, to, reason)
+        show(done, as_json, lambda console: console.print(done["message"]))
+
+
+@app.command()
+def drift(
+    reference: Annotated[Path, typer.Argument(help="File of the reference rows.")],
+    current: Annotated[Path, typer.Argument(help="File of the current rows.")],
+    target: Annotated[str | None, typer.Option(help="Column to leave out as the target.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write Evidently's report here.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """One drift check of two files, with no installation behind it; exit 1 when they differ."""
+    from operate.compare import compare_files, show_comparison
+
+    with clear_errors():
+        _settings(quiet=True)
+        result = compare_files(reference, current, target, report)
+        show(result.as_json(), as_json, lambda console: show_comparison(result, console))
+        raise typer.Exit(1 if result.is_drifted else 0)
+
+
+@app.command()
+def serve(
+    problem: Annotated[list[str] | None, typer.Option(help="Problem to serve.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """The API alone."""
+    from api.serve import ServeError
+    from api.serve import serve as serve_api
+
+    settings = _settings()
+    try:
+        serve_api(settings, tuple(problem or settings.active), host, port)
+    except ServeError as error:
+        raise fail(str(error), 2) from None
+
+
+@app.command(hidden=True)
+def worker(pool: str = "perennial") -> None:
+    """Run flow runs of a Prefect work pool from a warm process."""
+    from operate.worker import run_worker
+
+    with clear_errors():
+        _settings()
+        run_worker(pool)
+
+
+@app.command()
+def generate(
+    problem: Annotated[str, typer.Option("--problem", help="A shipped problem.")],
+    rows: Annotated[int, typer.Option(min=1, help="How many rows.")] = 1000,
+    drift: Annotated[str | None, typer.Option(help="none, sudden, gradual, …")] = None,
+    of: Annotated[str, typer.Option(help="What drifts: inputs or target.")] = "inputs",
+    start: Annotated[int, typer.Option(min=0, help="Row at which drift begins.")] = 0,
+    out_file: Annotated[Path | None, typer.Option("--out", help="CSV or Parquet file.")] = None,
+) -> None:
+    """Rows of a shipped problem from its seeded generator, as CSV on stdout or to a file."""
+    from operate.begin import generate_rows
+
+    with clear_errors():
+        generate_rows(_settings(quiet=True), problem, rows, drift, of, start, out_file)
+
+
+@token.command("create")
+def token_create(
+    scope: Annotated[list[str], typer.Option(help="predict, feedback, read or admin.")],
+    label: Annotated[str, typer.Option(help="What it is for.")] = "",
+    expires_at: Annotated[datetime | None, typer.Option(help="When it stops working.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a token; its secret is shown this once."""
+    from operate.access import create
+
+    with clear_errors():
+        made = create(_settings(quiet=True), tuple(scope), label, expires_at)
+        show(made, as_json, lambda console: console.print(made["token"]))
+
+
+@token.command("list")
+def token_list(as_json: JsonOption = False) -> None:
+    """All tokens, without their secrets."""
+    from operate.access import list_all, show_tokens
+
+    with clear_errors():
+        found = list_all(_settings(quiet=True))
+        show(found, as_json, lambda console: show_tokens(found, console))
+
+
+@token.command("revoke")
+def token_revoke(token_id: str) -> None:
+    """End a token; servers refuse it within a second."""
+    from operate.access import revoke
+
+    with clear_errors():
+        if not revoke(_settings(quiet=True), token_id):
+            raise fail(f"token {token_id!r} is not known; see `perennial token list`", 2)
+        out().print(f"{token_id} is revoked")
+
+
+def main() -> None:
+    """Console script `perennial`."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,7 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from learning.rows import Floats, Matrix, Rows, Schema
@@ -148,7 +148,11 @@ def _linear_inputs(schema: Schema) -> ColumnTransformer:
     numeric, categorical = _columns(schema, "numeric"), _columns(schema, "categorical")
     steps: list[tuple[str, Any, list[int]]] = []
     if numeric:
-        scaled = Pipeline([("impute", _imputer()), ("scale", StandardScaler())])
+        # Clipped to the training range first: a line drawn through a drifting input would
+        # otherwise be followed far beyond anything that was ever seen.
+        scaled = Pipeline(
+            [("impute", _imputer()), ("clip", MinMaxScaler(clip=True)), ("scale", StandardScaler())]
+        )
         steps.append(("numbers", scaled, numeric))
     if categorical:
         codes = [

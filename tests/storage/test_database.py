@@ -15,7 +15,9 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def _insert(engine: Engine, problem: str, created_at: datetime = NOON) -> None:
     with writing(engine) as connection:
-        connection.execute(insert(schemas).values(problem=problem, schema={}, created_at=created_at))
+        connection.execute(
+            insert(schemas).values(problem=problem, schema={}, created_at=created_at)
+        )
 
 
 def test_migrated_tables_are_the_declared_ones(engine: Engine) -> None:

@@ -1,0 +1,181 @@
+"""What an installation is doing: for a person and for a program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Connection
+
+from settings import Settings
+from storage import models, outbox, releases, reports, runs
+from storage.channels import find_channel
+from storage.database import open_engine, reading, upgrade
+from storage.pointers import acknowledgements, read_pointer
+
+NEWEST_ALERTS = 8
+
+
+def read_status(settings: Settings, problem: str | None) -> dict[str, Any]:
+    """Champion, live metric, drift, last runs, servers and alerts of each problem."""
+    upgrade(settings.sql_url)
+    engine = open_engine(settings.sql_url)
+    names = (problem,) if problem else settings.active
+    with reading(engine) as connection:
+        found = [_problem(settings, connection, name) for name in names]
+        channel = find_channel(connection, "discord")
+        waiting = outbox.count_waiting(connection)
+    engine.dispose()
+    discord = {"is_enabled": channel is not None and channel.is_enabled, "waiting": waiting}
+    if channel is not None and channel.reason:
+        discord["reason"] = channel.reason  # type: ignore[assignment]
+    return {"problems": found, "discord": discord}
+
+
+def _problem(settings: Settings, connection: Connection, name: str) -> dict[str, Any]:
+    champion = models.champion(connection, name)
+    drift = reports.latest_drift(connection, name)
+    performance = reports.latest_performance(connection, name)
+    decided = reports.decisions_of(connection, name, "retrain", 1)
+    pointer = read_pointer(settings.store, name)
+    servers = acknowledgements(settings.store, name)
+    last = runs.last_runs(connection, name)
+    return {
+        "name": name,
+        "champion": None
+        if champion is None
+        else {
+            "version": champion.version,
+            "sha256": champion.sha256,
+            "trained_at": champion.trained_at,
+        },
+        "generation": None if pointer is None else pointer.generation,
+        "servers": len(servers),
+        "live_metric": None
+        if performance is None
+        else {
+            "metric": performance.metric,
+            "value": performance.value,
+            "low": performance.low,
+            "high": performance.high,
+            "rows": performance.n_rows,
+            "is_below_floor": performance.is_below_floor,
+        },
+        "drift_share": None if drift is None else drift.drift_share,
+        "drift": None if drift is None else drift.reason,
+        "is_drifted": drift is not None and drift.is_drifted,
+        "decision": decided[0].reason if decided else None,
+        "last_runs": last,
+        "alerts": [_alert(entry) for entry in outbox.latest(connection, name, NEWEST_ALERTS)],
+        "health": _health(champion is not None, last),
+    }
+
+
+def _alert(entry: outbox.Entry) -> dict[str, Any]:
+    return {
+        "kind": entry.alert.kind,
+        "severity": entry.alert.severity,
+        "title": entry.alert.title,
+        "created_at": entry.created_at,
+        "state": entry.state,
+    }
+
+
+def _health(has_champion: bool, last: dict[str, dict[str, Any]]) -> str:
+    newest = max(last.values(), key=lambda run: run["started_at"], default=None)
+    if newest is not None and newest["state"] == "failed":
+        return f"failing: {newest['reason']}"
+    return "ok" if has_champion else "no champion yet"
+
+
+def show_status(found: dict[str, Any], console: Console) -> None:
+    """The status, for a person."""
+    for problem in found["problems"]:
+        champion, live = problem["champion"], problem["live_metric"]
+        table = Table(title=problem["name"], show_header=False, title_justify="left")
+        if champion is None:
+            table.add_row("champion", "none yet: put labelled rows into the inbox")
+        else:
+            table.add_row(
+                "champion",
+                f"version {champion['version']}, trained {champion['trained_at']:%Y-%m-%d %H:%M}",
+            )
+        table.add_row("health", problem["health"])
+        table.add_row("servers", str(problem["servers"]))
+        table.add_row("drift", problem["drift"] or "not checked yet")
+        if live is not None and live["value"] is not None:
+            interval = f"[{live['low']:.3f}, {live['high']:.3f}]".replace("[", r"\[")
+            text = f"{live['metric']} {live['value']:.3f} {interval} on {live['rows']} labels"
+            table.add_row("live", text)
+        else:
+            table.add_row("live", "no labels yet")
+        table.add_row("decision", problem["decision"] or "none yet")
+        for flow, last in problem["last_runs"].items():
+            text = f"{last['state']} at {last['started_at']:%Y-%m-%d %H:%M:%S}"
+            table.add_row(f"last {flow}", f"{text} {last['reason'] or ''}".strip())
+        console.print(table)
+        for alert in problem["alerts"]:
+            line = f"{alert['created_at']:%m-%d %H:%M:%S} {alert['severity']:8} {alert['title']}"
+            console.print(line, markup=False)
+    discord = found["discord"]
+    if not discord["is_enabled"]:
+        console.print(
+            f"Discord: off ({discord.get('reason') or 'no webhook is set'})", markup=False
+        )
+
+
+def read_history(settings: Settings, problem: str | None, newest: int) -> dict[str, Any]:
+    """Releases and gate decisions, newest first."""
+    upgrade(settings.sql_url)
+    engine = open_engine(settings.sql_url)
+    name = problem or settings.active[0]
+    with reading(engine) as connection:
+        acts = releases.release_history(connection, name, newest)
+        gates = reports.decisions_of(connection, name, "gate", newest)
+    engine.dispose()
+    return {
+        "problem": name,
+        "releases": [
+            {
+                "generation": row.generation,
+                "version": row.version,
+                "state": row.state,
+                "actor": row.actor,
+                "reason": row.reason,
+                "clock": row.clock,
+                "started_at": row.started_at,
+                "acknowledged_at": row.acknowledged_at,
+            }
+            for row in acts
+        ],
+        "gate": [
+            {
+                "version": row.evidence.get("version"),
+                "go": row.go,
+                "reason": row.reason,
+                "gain": row.evidence.get("gain"),
+                "clock": row.clock,
+                "decided_at": row.decided_at,
+            }
+            for row in gates
+        ],
+    }
+
+
+def show_history(found: dict[str, Any], console: Console) -> None:
+    """The ledger, for a person."""
+    table = Table("gen", "version", "state", "since", "who", "why", title=found["problem"])
+    for row in found["releases"]:
+        table.add_row(
+            str(row["generation"]),
+            str(row["version"]),
+            row["state"],
+            f"{row['started_at']:%Y-%m-%d %H:%M:%S}",
+            row["actor"],
+            row["reason"].replace("[", r"\["),
+        )
+    console.print(table)
+    refused = [row for row in found["gate"] if not row["go"]]
+    for row in refused:
+        console.print(f"version {row['version']} {row['reason']}", markup=False)
