@@ -14,7 +14,7 @@ from operate import stack_services as services
 from operate.processes import Processes, Running, Service, StackError, stopped_by_signals
 from settings import Settings
 
-RESTARTS = 3
+PAUSES_SECONDS = (1.0, 4.0, 16.0)  # before the first, second and third restart
 HEALTHY_SECONDS = 600.0
 WATCH_SECONDS = 0.5
 
@@ -98,9 +98,9 @@ class Stack:
         recent = [at for at in self._restarts.get(name, []) if now - at < HEALTHY_SECONDS]
         obituary = running.obituary()
         self.processes.stop(name)
-        if len(recent) >= RESTARTS:
-            raise StackError(f"{obituary}\n{name} was restarted {RESTARTS} times in vain.")
-        pause = float(4 ** len(recent))
+        if len(recent) >= len(PAUSES_SECONDS):
+            raise StackError(f"{obituary}\n{name} was restarted {len(recent)} times in vain.")
+        pause = PAUSES_SECONDS[len(recent)]
         self._say(f"{obituary}\n{name} starts again in {pause:.0f} s")
         time.sleep(pause)
         self._restarts[name] = [*recent, time.monotonic()]

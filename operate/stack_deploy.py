@@ -73,7 +73,7 @@ async def _deploy_one(client: Any, folder: Path, entry: dict[str, Any]) -> UUID:
     created: UUID = await client.create_deployment(
         flow_id=await client.create_flow_from_name(_flow_name(folder, entrypoint)),
         name=entry["name"],
-        description=entry.get("description"),
+        description=entry.get("description") or "",
         tags=entry.get("tags"),
         parameters=entry.get("parameters") or {},
         entrypoint=entrypoint,

@@ -70,6 +70,7 @@ deployments:
     concurrency_limit: {limit: 1, collision_strategy: CANCEL_NEW}
     schedules: [{interval: 2, slug: often}]
   - name: sleepy
+    description: Sleeps.
     entrypoint: flows/ours.py:sleepy
     work_pool: {name: perennial}
     concurrency_limit: {limit: 1, collision_strategy: CANCEL_NEW}
