@@ -39,7 +39,9 @@ async def deploy(file: Path) -> list[str]:
         await _wait_for_server(client)
         for pool in {str(entry["work_pool"]["name"]) for entry in entries}:
             await _ensure_pool(client, pool)
-        await asyncio.gather(*(_deploy_one(client, file.parent, entry) for entry in entries))
+        # One after the other: at once, they meet SQLite's write lock and wait seconds to try again.
+        for entry in entries:
+            await _deploy_one(client, file.parent, entry)
     return [str(entry["name"]) for entry in entries]
 
 
