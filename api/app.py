@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -21,15 +22,16 @@ from api.runtime import Runtime
 from settings import Settings
 
 UNDECLARED = "undeclared"
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def create_app(settings: Settings, problems: tuple[str, ...]) -> FastAPI:
     """The API of these problems; its models, journal and threads live as long as its lifespan.
 
-    Raises ValueError without a problem, or when a route does not declare its scope.
+    Raises ValueError for impossible names, or when a route does not declare its scope.
     """
-    if not problems:
-        raise ValueError("problems: found none; expected at least one name")
+    if not problems or not all(map(NAME.fullmatch, problems)):
+        raise ValueError(f"problems: found {problems}; expected names like {NAME.pattern}")
     runtime = Runtime(settings, problems)
     app = FastAPI(
         title="Perennial",

@@ -45,7 +45,7 @@ class Gate:
         self._own = hash_secret(secret.encode()).encode() if secret else None
         self._may_open = settings.api_insecure and is_loopback(settings.api_host)
         self._load = load
-        self._file: Path = settings.home / "serving" / "tokens.json"
+        self._file: Path = settings.home / "serving" / ".tokens.json"
         self._tokens: dict[bytes, Token] = {}
         self._written: bytes | None = None
         self._stop = threading.Event()

@@ -14,6 +14,7 @@ from storage.encoding import TEXT_LIMIT, EncodingError, RowEncoder, Value
 
 PREDICTION_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 KEY_LIMIT = 256
+YEARS = range(1900, 2200)
 NAME_LIMIT = 128
 MALFORMED = (msgspec.DecodeError, UnicodeError, RecursionError)
 
@@ -98,6 +99,8 @@ def parse_time(text: str, field: str) -> datetime:
         if len(text) > NAME_LIMIT:
             raise ValueError
         moment = datetime.fromisoformat(text)
+        if moment.year not in YEARS:  # beyond these, drivers and frames fail on reading
+            raise ValueError
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ApiError(

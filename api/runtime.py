@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -22,7 +23,8 @@ from storage.database import open_engine, upgrade
 from storage.journal import Journal
 from storage.tokens import load_tokens
 
-SQL_SECONDS = 5.0
+SQL_SECONDS = 2.0
+SILENCE_SECONDS = 5.0
 SQL_THREADS = 4
 SETTLE_TRIES = 5
 # A database that hangs is given up, so that no thread waits for it for ever.
@@ -48,6 +50,7 @@ class Runtime:
             for problem in self.problems
         }
         self._executor = ThreadPoolExecutor(SQL_THREADS, thread_name_prefix="sql")
+        self._silent_until = float("-inf")
         self.recorder: Recorder
         self.drainer: Drainer
 
@@ -82,12 +85,18 @@ class Runtime:
 
         Raises ApiError 503 when it does not answer in time.
         """
+        if time.monotonic() < self._silent_until:
+            raise storage_unavailable()
         loop = asyncio.get_running_loop()
         asked: Any = loop.run_in_executor(
             self._executor, lambda: question(self.engine, *args, **kwargs)
         )
         try:
             answer: T = await asyncio.wait_for(asked, SQL_SECONDS)
+        except TimeoutError:
+            # One request waits for a database that hangs, those after it do not.
+            self._silent_until = time.monotonic() + SILENCE_SECONDS
+            raise storage_unavailable() from None
         except Exception:  # drivers raise what they like when a connection breaks
             raise storage_unavailable() from None
         return answer

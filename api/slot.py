@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -27,6 +28,7 @@ from storage.pointers import (
 
 POLL_SECONDS = 0.05
 STAY_SECONDS = 1.0
+BUNDLE = re.compile("[0-9a-f]{64}")
 # Causes that may pass by themselves, as when a shared store shows its files late.
 PASSING = frozenset({"missing", "truncated"})
 
@@ -94,6 +96,8 @@ class Slot:
         if pointer is None:
             if self.model is not None:
                 self._refuse(BundleError("pointer", "the pointer's file is gone"), None)
+        elif pointer.problem != self.problem or not BUNDLE.fullmatch(pointer.bundle):
+            self._refuse(BundleError("pointer", "the pointer names no bundle of ours"), pointer)
         elif pointer != self._pointer or self.refusal is not None:
             self._take(pointer)
 

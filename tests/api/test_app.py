@@ -48,9 +48,10 @@ def test_a_route_without_a_scope_is_noticed() -> None:
     assert required_scope(Route("/raw", forgotten)) == UNDECLARED
 
 
-def test_no_problem_is_no_application(settings: Settings) -> None:
-    with pytest.raises(ValueError, match="expected at least one"):
-        create_app(settings, ())
+@pytest.mark.parametrize("problems", [(), ("../secret",), ("",), ("ok", "Not OK")])
+def test_impossible_problems_are_refused(settings: Settings, problems: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="expected names like"):
+        create_app(settings, problems)
 
 
 def test_the_description_names_every_route_of_the_contract(api: Api) -> None:

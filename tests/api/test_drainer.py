@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -117,6 +118,21 @@ def test_a_cold_start_without_sql_answers_and_the_next_start_stores(
         assert api.client.post("/feedback", json=label).status_code == 200
         api.drained()
         assert stored(api.runtime.engine) == [f"p{number}" for number in range(5)]
+
+
+@pytest.mark.slow
+def test_while_sql_hangs_predictions_go_on(open_settings: Settings) -> None:
+    promote_version(open_settings.store, 1)
+    with socket.create_server(("127.0.0.1", 0)) as black_hole:
+        port = black_hole.getsockname()[1]
+        hanging = SecretStr(f"postgresql://nobody@127.0.0.1:{port}/none?connect_timeout=2")
+        with running(open_settings.model_copy(update={"database_url": hanging})) as api:
+            for number in range(20):
+                answer = api.predict(features=[1], prediction_id=f"p{number}")
+                assert answer.status_code == 200
+                assert answer.elapsed.total_seconds() < 3
+            assert answer.elapsed.total_seconds() < 0.5
+            assert api.health()["status"] == "degraded"
 
 
 def test_one_impossible_record_is_set_aside_and_the_rest_stored(

@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 
-from tests.api.servers import Api
+from settings import Settings
+from tests.api.servers import Api, running
+from tests.factories_bundles import promote, write_classifier
 
 BODIES = {
     "nothing": b"",
@@ -45,9 +47,20 @@ BODIES = {
     "another document": b"[1,2]",
     "two documents": b'{"features":[1,null]}{"features":[1,null]}',
     "a time before all times": b'{"features":[null,null],"event_time":"0001-01-01T00:00+23:59"}',
+    "a time beyond all frames": b'{"features":[null,null],"event_time":"9999-12-31T00:00Z"}',
     "a time that is none": b'{"features":[null,null],"event_time":"tomorrow"}',
     "unknown part": b'{"features":[null,null],"secret-name":1}',
 }
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One server for all of it: nothing that is sent here may harm what comes after."""
+    home = tmp_path_factory.mktemp("home")
+    settings = Settings(_env_file=None, home=home, api_insecure=True)  # type: ignore[call-arg]
+    promote(settings.store, write_classifier(settings.store), generation=1)
+    with running(settings) as server:
+        yield server
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -79,11 +92,7 @@ def test_a_wrong_number_of_values_is_named(api: Api) -> None:
 
 
 @given(body=st.binary(max_size=300) | st.text(max_size=100).map(lambda text: text.encode("utf-8")))
-@given_settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@given_settings(max_examples=100, deadline=None)
 def test_whatever_is_sent_the_answer_is_never_a_server_error(api: Api, body: bytes) -> None:
     assert api.client.post("/predict", content=body).status_code in {400, 422}
     assert api.client.post("/feedback", content=body).status_code in {400, 422}

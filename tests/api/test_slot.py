@@ -96,6 +96,7 @@ def custom_operator(store: Path) -> str:
 
 
 BAD: dict[str, tuple[str, Callable[[Path], str]]] = {
+    "a folder elsewhere": ("pointer", lambda store: "../../../../etc"),
     "no folder": ("missing", lambda store: "0" * 64),
     "no model": ("truncated", lambda s: damaged(s, lambda f: (f / "model.onnx").unlink())),
     "no manifest": ("truncated", lambda s: damaged(s, lambda f: (f / "manifest.json").unlink())),
