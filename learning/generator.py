@@ -30,7 +30,8 @@ def generate(
     A row depends on its number, the seed and the drift alone, however the rows are asked for.
     Columns: the key and the event time (aware UTC) where the problem names them, the features,
     the target. ``drift`` takes the place of the problem's own. Drift of ``inputs`` moves P(X) and
-    keeps the relation to the target; drift of ``target`` leaves every feature as it was.
+    keeps the relation to the target; drift of ``target`` leaves every feature as it was; ``both``
+    does the two at once.
     Raises ValueError when the problem has no generator, or a row number is negative.
     """
     if problem.generator is None:
@@ -78,9 +79,8 @@ def _block(problem: Problem, block: int, drift: GeneratorDrift) -> pd.DataFrame:
     rows = np.arange(BLOCK_ROWS) + block * BLOCK_ROWS
     amount = drift_amount(drift, rows, mixing.random(BLOCK_ROWS))
     still = np.zeros(BLOCK_ROWS)
-    of_inputs = drift.of == "inputs"
-    columns = source.features(draws, BLOCK_ROWS, amount if of_inputs else still)
-    log_odds = source.log_odds(columns, still if of_inputs else amount)
+    columns = source.features(draws, BLOCK_ROWS, still if drift.of == "target" else amount)
+    log_odds = source.log_odds(columns, still if drift.of == "inputs" else amount)
     positive = labels.random(BLOCK_ROWS) < sigmoid(log_odds)
     for name, share in source.missing.items():
         lost = losses.random(BLOCK_ROWS) < share

@@ -118,7 +118,7 @@ def sized_rules(n_rows: int) -> dict[str, object]:
             min_rows=least, window_rows=_clamp(n_rows // 10, 200, 1_000)
         ),
         "retrain": RetrainPolicy(
-            min_new_rows=_clamp(n_rows // 50, 50, 500), volume_rows=max(1_000, n_rows // 5)
+            min_new_rows=_clamp(n_rows // 50, 50, 500)
         ),
     }
 

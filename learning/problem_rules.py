@@ -38,7 +38,7 @@ class Windows(Section):
     reference_rows: int = Field(5_000, ge=50, description="training rows kept for drift tests")
     current_rows: int = Field(1_000, ge=20, description="newest rows compared with the reference")
     holdout_share: float = Field(
-        0.2, gt=0, lt=0.9, description="share of the new labelled rows kept to judge a challenger"
+        0.25, gt=0, lt=0.9, description="share of the new labelled rows kept to judge a challenger"
     )
     holdout_rows: int = Field(2_000, ge=30, description="most rows of the holdout")
 
@@ -91,7 +91,7 @@ class SearchRules(Section):
     models: tuple[Literal["linear", "forest", "boosting"], ...] = Field(
         ("linear", "forest", "boosting"), description="kinds of model"
     )
-    windows: tuple[Literal["all", "recent"], ...] = Field(
+    windows: tuple[Literal["all", "recent", "newest"], ...] = Field(
         ("all", "recent"), description="how far back the training rows reach"
     )
     folds: int = Field(3, ge=1, le=10, description="time-ordered validation blocks")
@@ -131,7 +131,9 @@ class GeneratorDrift(Section):
     """How generated rows change: their inputs, or the relation of inputs to the target."""
 
     kind: DriftKind = Field("none", description="shape of the change over rows")
-    of: Literal["inputs", "target"] = Field("inputs", description="data drift, or concept drift")
+    of: Literal["inputs", "target", "both"] = Field(
+        "inputs", description="data drift (inputs), concept drift (target), or both at once"
+    )
     start_row: int = Field(0, ge=0, description="first row that changes")
     length_rows: int = Field(2_000, ge=1, description="transition, or half a period if recurring")
     strength: float = Field(1.0, ge=0, description="1 is clearly visible, 0 is no change")

@@ -115,8 +115,8 @@ def generate_rows(
     kinds = get_args(DriftKind)
     if drift is not None and drift not in kinds:
         raise BeginError(f"--drift: found {drift!r}; expected one of {', '.join(kinds)}")
-    if of not in ("inputs", "target"):
-        raise BeginError(f"--of: found {of!r}; expected inputs or target")
+    if of not in ("inputs", "target", "both"):
+        raise BeginError(f"--of: found {of!r}; expected inputs, target or both")
     asked: Any = {"kind": drift or "none", "of": of, "start_row": start}
     frame = generate(problem, rows, 0, GeneratorDrift(**asked))
     if out_file is None:

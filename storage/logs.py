@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loguru import Message, Record
 
 # These write whole addresses at INFO or DEBUG, and a webhook's address is a credential.
-TALKATIVE = ("httpx", "httpcore", "urllib3", "requests", "discord_webhook")
+TALKATIVE = ("alembic", "httpx", "httpcore", "urllib3", "requests", "discord_webhook")
 
 _WEBHOOK = re.compile(r"(?:https?:/+[^\s/'\"<>]+)?/(?:api/)?(?:v\d+/)?webhooks/[^\s'\"<>)]+")
 _PASSWORD = re.compile(r"(?<=://)([^\s:/@]*):[^\s/]+@")

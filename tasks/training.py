@@ -20,7 +20,6 @@ from learning.charts import evaluation_charts
 from learning.decision import Decision
 from learning.models import TrainingError
 from learning.onnx_export import run_graph
-from learning.performance import chosen_metric
 from learning.rows import Rows, Schema, encode
 from learning.search import Trial, thin
 from learning.training import Challenger, feature_importance, train_challenger
@@ -77,8 +76,10 @@ def train_candidate(run: Run, decision: Decision) -> Trained | None:
     except TrainingError as error:
         refuse_version(run, version, champion, str(error))
         return None
-    seconds = time.perf_counter() - began
     _write(run, version, challenger, champion, schema, int(data or 0), decision)
+    seconds = time.perf_counter() - began
+    with run.commit() as connection:
+        run.done(connection, "train", version=version, seconds=seconds)
     return Trained(version, seconds)
 
 
@@ -127,7 +128,6 @@ def _write(
             data_version=data,
             mlflow_run_id=mlflow_run_id,
         )
-        run.done(connection, "train", version=version, bundle=bundle)
 
 
 def _open_run(run: Run, version: int, decision: Decision) -> str | None:
@@ -249,7 +249,3 @@ def _iso(time_of: np.datetime64) -> str:
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
-
-def metric_of(run: Run, schema: Schema) -> str:
-    """The metric that the problem is judged by."""
-    return chosen_metric(schema.task, run.problem.performance)
