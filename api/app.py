@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from starlette.routing import BaseRoute, Route
 
 from api import documentation, errors, health, info
@@ -22,6 +23,14 @@ from api.runtime import Runtime
 from settings import Settings
 
 UNDECLARED = "undeclared"
+# Its logs would carry exception messages, which may quote what was sent; we measure ourselves.
+SILENT: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -41,6 +50,7 @@ def create_app(settings: Settings, problems: tuple[str, ...]) -> FastAPI:
         openapi_url=None,
         lifespan=_lifespan,
         redirect_slashes=False,
+        telemetry=SILENT,
     )
     app.state.runtime = runtime
     app.add_middleware(Envelope, metrics=runtime.metrics)
