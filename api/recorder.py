@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,7 @@ from storage.predictions import (
 )
 
 Key = tuple[str, str]
+MOVES_KEPT = 50_000
 
 
 class Recorder:
@@ -33,6 +35,8 @@ class Recorder:
         self._predictions: dict[Key, Entry] = {}
         self._feedback: dict[Key, tuple[Label, Entry]] = {}
         self.n_forgotten = 0
+        self._moved: dict[Key, int] = {}
+        self._moved_from = 0
 
     @property
     def n_backlog(self) -> int:
@@ -98,10 +102,22 @@ class Recorder:
         self.n_forgotten += 1
         for record in records:
             if isinstance(record, PredictionRecord):
-                self._predictions.pop((record.problem, record.prediction_id), None)
+                self._move(self._predictions, (record.problem, record.prediction_id))
             else:
                 for item in record.items:
-                    self._feedback.pop((record.problem, item.prediction_id), None)
+                    self._move(self._feedback, (record.problem, item.prediction_id))
+        while len(self._moved) > MOVES_KEPT:
+            self._moved_from = self._moved.pop(next(iter(self._moved)))
+
+    def has_moved(self, keys: Iterable[Key], since: int) -> bool:
+        """Whether a record of these keys may have left for SQL after ``n_forgotten`` was this."""
+        return since < self._moved_from or any(self._moved.get(key, 0) > since for key in keys)
+
+    def _move(self, index: dict[Key, Any], key: Key) -> None:
+        # Noted before it leaves the index: who finds it in neither place asks SQL again.
+        self._moved.pop(key, None)
+        self._moved[key] = self.n_forgotten
+        index.pop(key, None)
 
     def _index(self, record: Record, entry: Entry) -> None:
         if isinstance(record, PredictionRecord):

@@ -32,6 +32,7 @@ POSTGRES_OPTIONS = {"connect_timeout": "3", "tcp_user_timeout": "5000"}
 
 P = ParamSpec("P")
 T = TypeVar("T")
+N = TypeVar("N", str, list[str])
 
 
 class Runtime:
@@ -102,17 +103,18 @@ class Runtime:
         return answer
 
     async def ask_settled(
-        self, question: Callable[Concatenate[Engine, P], T], *args: P.args, **kwargs: P.kwargs
+        self, question: Callable[[Engine, str, N], T], problem: str, names: N
     ) -> T:
-        """Like `ask`, asked again when records moved from the journal to SQL meanwhile.
+        """Like `ask`, asked again when one of these records moved from the journal meanwhile.
 
-        Else a record could be missed in both: not yet in SQL when asked, gone from the journal
-        when looked for.
+        Else it could be missed in both: not yet in SQL when asked, gone from the journal when
+        looked for.
         """
+        keys = [(problem, name) for name in ([names] if isinstance(names, str) else names)]
         for _ in range(SETTLE_TRIES):
             before = self.recorder.n_forgotten
-            answer = await self.ask(question, *args, **kwargs)
-            if self.recorder.n_forgotten == before:
+            answer = await self.ask(question, problem, names)
+            if not self.recorder.has_moved(keys, before):
                 return answer
         raise storage_unavailable()
 

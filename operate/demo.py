@@ -113,7 +113,7 @@ def tell(story: Story, settings: Settings, console: Console) -> dict[str, Any]:
     console.print(
         f"starting Prefect, MLflow, the API and the worker; logs in {settings.home / 'logs'}"
     )
-    with Stack(settings, say=lambda text: console.print(f"  {text}", markup=False)) as stack:
+    with Stack(settings, say=lambda text: console.print(f"  {text}", markup=False)):
         console.print(f"  Prefect UI http://127.0.0.1:{settings.prefect_port}", markup=False)
         story.frame.iloc[: story.n_first].to_parquet(inbox / "history.parquet", index=False)
         token = settings.api_token.get_secret_value() if settings.api_token else ""
@@ -158,10 +158,7 @@ def _stream(
                 traffic.allow(position, None)
                 traffic.wait_for(position)
                 set_clock(settings, story.times.iloc[position - 1])
-                if (
-                    story.drift_row is not None
-                    and position - story.block_rows <= story.drift_row < position
-                ):
+                if story.drift_row is not None and before <= story.drift_row < position:
                     view.say(f"drift has begun at row {story.drift_row:,} (the loop is not told)")
                 # Traffic goes on while the loop works, so that a swap happens under load.
                 traffic.allow(position + story.block_rows // 2, RATE_DURING_TICK)

@@ -57,7 +57,6 @@ class Story:
         """The body of one row's ``/predict`` request."""
         row = self.frame.iloc[index]
         body: dict[str, Any] = {
-            "prediction_id": f"row-{index}",
             "features": {f.name: plain(row[f.name]) for f in self.schema.features},
             "event_time": self.times.iloc[index].isoformat(),
         }

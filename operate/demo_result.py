@@ -188,11 +188,23 @@ def summarise(
         "by_tenth": {
             name: [score(story, outputs, part) for part in parts] for name, outputs in sides.items()
         },
+        "failures": failures(traffic),
         "decisions": decisions(ledger),
     }
     result["broken_promises"] = broken_promises(story, result, ledger, sides)
     result["ok"] = not result["broken_promises"]
     return result
+
+
+def failures(traffic: Traffic) -> dict[str, int]:
+    """How often each kind of failure came: route, status and code."""
+    told = [
+        f"/predict {answer.status} {answer.body.get('code', '')}"
+        for answer in traffic.answers.values()
+        if answer.status != 200
+    ]
+    told += [f"/feedback {text}" for text in traffic.feedback_failures]
+    return {text: told.count(text) for text in sorted(set(told))}
 
 
 def decisions(ledger: Ledger) -> list[dict[str, Any]]:

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import httpx
+import stamina
 
 POLL_SECONDS = 0.15
 TICK_SECONDS = 240.0
@@ -24,6 +26,13 @@ class Tick:
 
     flow_run_id: str
     seconds: float
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether a call may be tried again: a busy server answers 503, a slow one not in time."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= 500
+    return isinstance(error, httpx.TransportError)
 
 
 class Ticks:
@@ -57,7 +66,11 @@ class Ticks:
         self._client.close()
 
     def _start(self, problem: str) -> str:
-        body = {"parameters": {"problem": problem}, "state": {"type": "SCHEDULED"}}
+        body = {
+            "parameters": {"problem": problem},
+            "state": {"type": "SCHEDULED"},
+            "idempotency_key": uuid4().hex,  # the request may be sent twice
+        }
         path = f"/deployments/{self._deployment_id}/create_flow_run"
         return str(self._call("POST", path, body)["id"])
 
@@ -72,6 +85,7 @@ class Ticks:
             time.sleep(POLL_SECONDS)
         raise TickError(f"flow run {flow_run_id} did not end; see the worker's log")
 
+    @stamina.retry(on=_is_passing, attempts=8, timeout=60.0)
     def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         response = self._client.request(method, path, json=body)
         response.raise_for_status()

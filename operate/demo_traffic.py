@@ -144,7 +144,10 @@ class Traffic:
 
     def _send_labels(self, connection: http.client.HTTPConnection, indexes: range) -> None:
         items = [
-            {"prediction_id": f"row-{index}", "actual": self.story.actual(index)}
+            {
+                "prediction_id": self.answers[index].body["prediction_id"],
+                "actual": self.story.actual(index),
+            }
             for index in indexes
             if self.answers[index].status == 200
         ]
