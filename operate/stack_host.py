@@ -11,7 +11,7 @@ from types import FrameType
 
 from operate import stack_reaper
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -50,12 +50,19 @@ def group_members(group: int) -> list[int]:
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into the KeyboardInterrupt that Ctrl-C raises, so one path stops."""
+    """Turn Ctrl-C, SIGTERM and SIGHUP into one KeyboardInterrupt, so that one path stops.
+
+    Ctrl-C counts even where a shell started us in the background, which makes Python ignore it;
+    SIGHUP does not where it is ignored, for that is what `nohup` is for.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in STOP_SIGNALS}
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    for number, handler in before.items():
+        if number != signal.SIGHUP or handler != signal.SIG_IGN:
+            signal.signal(number, interrupt)
     try:
         yield
     finally:

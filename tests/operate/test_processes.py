@@ -216,6 +216,17 @@ def test_a_signal_stops_everything(owner: subprocess.Popen[str], number: int) ->
     assert group_members(group) == []
 
 
+def test_a_signal_that_the_shell_had_ignored_stops_all_the_same(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OWNER, str(tmp_path)]
+    ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]
+    owner = subprocess.Popen(ignoring, stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    group = int(owner.stdout.readline())
+    owner.send_signal(signal.SIGINT)
+    owner.communicate(timeout=20)
+    assert group_members(group) == []
+
+
 def test_nothing_survives_when_the_owner_is_killed(owner: subprocess.Popen[str]) -> None:
     assert owner.stdout is not None
     group = int(owner.stdout.readline())
