@@ -19,6 +19,9 @@ from storage.database import StorageError
 from storage.logs import setup_logging
 
 BACKLOG = 2048
+# Longer than clients and load balancers keep an idle connection: a request must not meet a
+# connection that is being closed.
+KEEP_ALIVE_SECONDS = 75
 GRACE_SECONDS = 15
 
 
@@ -60,6 +63,7 @@ def serve(
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         setup_logging(settings.log_level, json_lines=True)
         logger.info("serving {} at http://{}:{}", ", ".join(problems), host, port)

@@ -14,6 +14,7 @@ from operate.demo_data import Story
 N_CLIENTS = 4
 FEEDBACK_ITEMS = 200
 TIMEOUT_SECONDS = 30.0
+IDLE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,12 @@ class Traffic:
 
     def _predict_until_stopped(self) -> None:
         connection = self._connection()
+        last_used = time.monotonic()
         while (index := self._take()) is not None:
             content = json.dumps(self.story.request(index)).encode()
+            if time.monotonic() - last_used > IDLE_SECONDS:
+                connection.close()  # a server closes what is idle; it opens again by itself
+            last_used = time.monotonic()
             started = time.time()
             try:
                 status, body = self._post(connection, "/predict", content)
@@ -119,6 +124,7 @@ class Traffic:
 
     def _feed_back_until_stopped(self) -> None:
         connection = self._connection()
+        last_used = time.monotonic()
         sent = self.story.n_first
         while True:
             with self._turn:
@@ -128,6 +134,9 @@ class Traffic:
                         break
                     self._turn.wait(0.5)
                     continue
+            if time.monotonic() - last_used > IDLE_SECONDS:
+                connection.close()
+            last_used = time.monotonic()
             self._send_labels(connection, range(sent, due))
             sent = due
             with self._turn:
