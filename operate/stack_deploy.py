@@ -6,10 +6,13 @@ many times as long; this reads the flows' signatures without importing them.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
+import inspect
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -28,6 +31,42 @@ def read_deployments(file: Path) -> list[dict[str, Any]]:
     document: dict[str, Any] = yaml.safe_load(file.read_text())
     entries: list[dict[str, Any]] = document["deployments"]
     return entries
+
+
+def read_flow(file: Path, function: str) -> tuple[str, Callable[..., None] | None]:
+    """The flow's name, and an empty function with its signature and docstring.
+
+    Only what the file imports from the standard library is imported. The function is None when its
+    signature needs more than that; Prefect then finds it out by importing the rest.
+    """
+    tree = ast.parse(file.read_text())
+    found = next(
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function
+    )
+    calls = [each for each in found.decorator_list if isinstance(each, ast.Call)]
+    named = [word.value for call in calls for word in call.keywords if word.arg == "name"]
+    name = str(ast.literal_eval(named[0])) if named else function.replace("_", "-")
+    found.decorator_list = []
+    found.body = [ast.Expr(ast.Constant(ast.get_docstring(found) or ""))]
+    module = ast.Module([*filter(_is_standard_import, tree.body), found], [])
+    namespace: dict[str, Any] = {}
+    try:
+        code = compile(ast.fix_missing_locations(module), str(file), "exec", dont_inherit=True)
+        exec(code, namespace)  # noqa: S102  # standard imports and an empty function of our own
+        inspect.signature(namespace[function], eval_str=True)
+    except NameError:
+        return name, None
+    return name, namespace[function]
+
+
+def _is_standard_import(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Import):
+        modules = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        modules = [node.module or ""]
+    else:
+        return False
+    return all(module.partition(".")[0] in sys.stdlib_module_names for module in modules)
 
 
 async def deploy(file: Path) -> list[str]:
@@ -64,16 +103,20 @@ async def _ensure_pool(client: Any, name: str) -> None:
 
 async def _deploy_one(client: Any, folder: Path, entry: dict[str, Any]) -> UUID:
     from prefect.client.schemas.objects import ConcurrencyOptions
-    from prefect.utilities.callables import parameter_schema_from_entrypoint
+    from prefect.utilities.callables import parameter_schema, parameter_schema_from_entrypoint
 
     entrypoint = str(entry["entrypoint"])
     source, _, function = entrypoint.rpartition(":")
     limit = entry.get("concurrency_limit") or {}
     strategy = limit.get("collision_strategy")
-    schema = parameter_schema_from_entrypoint(f"{folder / source}:{function}")
+    flow_name, stub = read_flow(folder / source, function)
+    if stub is not None:
+        schema = parameter_schema(stub)
+    else:
+        schema = parameter_schema_from_entrypoint(f"{folder / source}:{function}")
     step = {SET_DIRECTORY: {"directory": str(folder)}}
     created: UUID = await client.create_deployment(
-        flow_id=await client.create_flow_from_name(_flow_name(folder, entrypoint)),
+        flow_id=await client.create_flow_from_name(flow_name),
         name=entry["name"],
         description=entry.get("description") or "",
         tags=entry.get("tags"),
@@ -90,13 +133,6 @@ async def _deploy_one(client: Any, folder: Path, entry: dict[str, Any]) -> UUID:
         paused=False,
     )
     return created
-
-
-def _flow_name(folder: Path, entrypoint: str) -> str:
-    from prefect.flows import load_flow_arguments_from_entrypoint
-
-    arguments = load_flow_arguments_from_entrypoint(str(folder / entrypoint), {"name"})
-    return str(arguments.get("name") or entrypoint.rpartition(":")[2].replace("_", "-"))
 
 
 def _schedule(item: dict[str, Any]) -> Any:

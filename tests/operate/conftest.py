@@ -40,6 +40,7 @@ def is_running(pid: int) -> bool:
 FLOWS = '''
 import sys
 import time
+from datetime import datetime
 
 from prefect import flow
 
@@ -50,7 +51,9 @@ def tick(problem: str | None = None) -> None:
 
 
 @flow(log_prints=True)
-def sleepy(problem: str | None = None, seconds: float = 600.0) -> None:
+def sleepy(
+    problem: str | None = None, seconds: float = 600.0, now: datetime | None = None
+) -> None:
     """Sleeps.
 
     Args:
