@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import stamina.instrumentation
 from pydantic import SecretStr
 from rich.console import Console
 
@@ -53,6 +54,8 @@ def run_demo(
         if data is not None and target is not None
         else shipped_story()
     )
+    # A busy Prefect server is asked again quietly; what matters is told in the view.
+    stamina.instrumentation.set_on_retry_hooks([])
     console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
     settings = demo_settings(story, home)
     result = tell(story, settings, console)

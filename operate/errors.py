@@ -22,6 +22,7 @@ _INPUT = (
 _REFUSALS = (
     ("tasks.rollback", "RollbackError"),
     ("storage.bundles", "BundleError"),
+    ("operate.demo_ticks", "TickError"),
     ("sqlalchemy.exc", "OperationalError"),
 )
 
