@@ -16,7 +16,12 @@ from learning.rows import Floats, Matrix
 
 @dataclass(frozen=True)
 class FeatureDrift:
-    """One feature's test. Numbers are None where ``not_testable`` says why."""
+    """One feature's test. Numbers are None where ``not_testable`` says why.
+
+    ``effect`` is Cramér's V of a category; of a number it is the KS statistic, or the change of
+    its share of missing values where that is what tells the windows apart. ``statistic`` is
+    None for a number that one window lacks altogether.
+    """
 
     name: str
     kind: FeatureKind
@@ -121,26 +126,33 @@ def check_drift(
             False, None, rules.share, n_reference, n_current, untested, f"not testable: {why}"
         )
     tested = [
-        _test_feature(feature, reference[:, index], current[:, index])
+        _test_feature(feature, reference[:, index], current[:, index], rules)
         for index, feature in enumerate(features)
     ]
     return _verdict(_adjusted(tested, rules), n_reference, n_current, rules)
 
 
 def _test_feature(
-    feature: Feature, reference: NDArray[np.float32], current: NDArray[np.float32]
+    feature: Feature,
+    reference: NDArray[np.float32],
+    current: NDArray[np.float32],
+    rules: DriftRules,
 ) -> FeatureDrift:
     if feature.kind == "categorical":
-        edges = np.arange(-1, max(reference.max(), current.max(), len(feature.categories)) + 2)
-        counts = [np.histogram(side, edges - 0.5)[0].astype(float) for side in (reference, current)]
+        codes, places = np.unique(np.concatenate([reference, current]), return_inverse=True)
+        sides = places[: len(reference)], places[len(reference) :]
+        counts = [np.bincount(side, minlength=len(codes)).astype(float) for side in sides]
         statistic, p_value, effect = chi_square(*counts)
         why = "only one category on both sides" if math.isnan(p_value) else None
         return _tested(feature, statistic, p_value, effect, why)
-    return _test_number(feature, reference, current)
+    return _test_number(feature, reference, current, rules.min_effect_numeric)
 
 
 def _test_number(
-    feature: Feature, reference: NDArray[np.float32], current: NDArray[np.float32]
+    feature: Feature,
+    reference: NDArray[np.float32],
+    current: NDArray[np.float32],
+    min_effect: float,
 ) -> FeatureDrift:
     there, here = ~np.isnan(reference), ~np.isnan(current)
     moved = abs(float(there.mean()) - float(here.mean()))
@@ -160,14 +172,16 @@ def _test_number(
     if math.isnan(gap):
         return _tested(feature, statistic, p_value, statistic)
     if math.isnan(p_value):
-        return _tested(feature, moved, gap, moved)
-    # Two looks at one feature, values and missing ones: the smaller p-value counts twice.
-    effect = statistic if p_value <= gap else moved
-    return _tested(feature, statistic, min(1.0, 2 * min(p_value, gap)), effect)
+        return _tested(feature, None, gap, moved)
+    # Two looks at one feature, values and missing ones: the smaller p-value counts twice. One
+    # whose effect is too small to matter must not hide the other.
+    looks = [(statistic < min_effect, p_value, statistic), (moved < min_effect, gap, moved)]
+    _, smaller, effect = min(looks)
+    return _tested(feature, statistic, min(1.0, 2 * smaller), effect)
 
 
 def _tested(
-    feature: Feature, statistic: float, p_value: float, effect: float, why: str | None = None
+    feature: Feature, statistic: float | None, p_value: float, effect: float, why: str | None = None
 ) -> FeatureDrift:
     if why is not None:
         return FeatureDrift(feature.name, feature.kind, not_testable=why)
@@ -217,8 +231,14 @@ def _verdict(
     )
     if drifted:
         worst = max(drifted, key=lambda f: f.effect or 0.0)
-        test = "KS" if worst.kind == "numeric" else "V"
-        reason += f", worst {worst.name} ({test} {worst.effect:.2f})"
+        reason += f", worst {worst.name} ({_measure(worst)} {worst.effect:.2f})"
     if share > rules.share and not is_drifted:
         reason += f"; smallest corrected p {smallest:.3f} ≥ {rules.family_alpha}"
     return DriftResult(is_drifted, share, rules.share, n_reference, n_current, features, reason)
+
+
+def _measure(feature: FeatureDrift) -> str:
+    """What the feature's effect is a number of."""
+    if feature.kind == "categorical":
+        return "V"
+    return "KS" if feature.effect == feature.statistic else "missing share moved"
