@@ -63,11 +63,13 @@ def judge(contest: Contest, parity: Parity, rules: GateRules, seed: int = 0) -> 
     """
     n_rows = len(contest.y)
     enough = Check(
-        "rows", n_rows >= rules.min_rows, n_rows, rules.min_rows, f"{n_rows} holdout rows"
-    )
+        "rows", n_rows >= rules.min_rows, n_rows, rules.min_rows,
+        f"{n_rows} holdout rows, required ≥ {rules.min_rows}",
+    )  # fmt: skip
     parity_check = Check(
-        "parity", parity.holds, parity.largest_difference, parity.tolerance,
-        f"ONNX differs by {parity.largest_difference:.1e} at most on {parity.n_rows} rows",
+        "parity", parity.holds, _known(parity.largest_difference), parity.tolerance,
+        f"ONNX differs by {parity.largest_difference:.1e} at most on {parity.n_rows} rows, "
+        f"required ≤ {parity.tolerance:g}",
     )  # fmt: skip
     if not n_rows:
         return _verdict((enough, parity_check), contest, (math.nan,) * 3)
@@ -93,7 +95,9 @@ def paired_gain(contest: Contest, confidence: float, seed: int = 0) -> tuple[flo
 def _gain_check(contest: Contest, numbers: tuple[float, float, float], rules: GateRules) -> Check:
     found, low, high = numbers
     if math.isnan(low):
-        text = f"{contest.metric} is undefined on the holdout: only one class in it"
+        text = f"{contest.metric} is undefined on the {len(contest.y)} rows of the holdout"
+        if len(np.unique(contest.y)) < 2:
+            text += ": only one class in it"
         return Check("gain", False, None, rules.min_gain, text)
     text = (
         f"{contest.metric} gain over {contest.rival_name} {found:+.4f} "
@@ -110,6 +114,8 @@ def _floor_checks(contest: Contest, floors: Mapping[str, float]) -> list[Check]:
         holds = found <= floor if name in LOWER_IS_BETTER else found >= floor
         sign = "≤" if name in LOWER_IS_BETTER else "≥"
         text = f"{name} {found:.3f}, required {sign} {floor:g}"
+        if name not in metrics:
+            text = f"{name} is no metric of this task; expected one of {', '.join(metrics)}"
         checks.append(Check(f"floor {name}", bool(holds), _known(found), floor, text))
     return checks
 
@@ -129,4 +135,4 @@ def _verdict(
 
 
 def _known(number: float) -> float | None:
-    return None if math.isnan(number) else number
+    return number if math.isfinite(number) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,10 @@ def roc_auc(y: Floats, score: Floats) -> float:
 
 def _ratio(above: float, below: float) -> float:
     return float(above / below) if below else math.nan
+
+
+def _mean(values: NDArray[Any]) -> float:
+    return float(values.mean()) if len(values) else math.nan
 
 
 def precision_recall_f1(y: Floats, said: NDArray[np.bool_]) -> tuple[float, float, float]:
@@ -109,12 +114,12 @@ def metric_function(
     """Function of (y, output) that gives one metric only, nan where it is undefined."""
     if metric == "roc_auc" and task == "binary":
         return lambda y, output: roc_auc(y, output[:, 1])
-    if metric == "accuracy":
-        if task == "binary":
-            return lambda y, output: float(((output[:, 1] >= threshold) == (y > 0.5)).mean())
-        return lambda y, output: float((output.argmax(axis=1) == y).mean())
-    if metric == "mae":
-        return lambda y, output: float(np.abs(output[:, 0] - y).mean())
+    if metric == "accuracy" and task == "binary":
+        return lambda y, output: _mean((output[:, 1] >= threshold) == (y > 0.5))
+    if metric == "accuracy" and task == "multiclass":
+        return lambda y, output: _mean(output.argmax(axis=1) == y)
+    if metric == "mae" and task == "regression":
+        return lambda y, output: _mean(np.abs(output[:, 0] - y))
     return lambda y, output: all_metrics(task, y, output, threshold).get(metric, math.nan)
 
 
@@ -127,8 +132,11 @@ def bootstrap(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of a statistic of row indexes (Efron 1979).
 
-    Resamples on which the statistic is undefined are left out; (nan, nan) when all are.
+    Resamples on which the statistic is undefined are left out; (nan, nan) when all are, or when
+    there are no rows.
     """
+    if not n_rows:
+        return math.nan, math.nan
     rng = np.random.default_rng(seed)
     values = np.array([statistic(rng.integers(0, n_rows, n_rows)) for _ in range(n_resamples)])
     values = values[~np.isnan(values)]

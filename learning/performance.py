@@ -51,7 +51,7 @@ def performance_floor(task: Task, rules: PerformanceRules, holdout: float | None
     if holdout is None or math.isnan(holdout):
         return None
     if chosen_metric(task, rules) in LOWER_IS_BETTER:
-        return holdout * (1 + 5 * rules.max_drop)
+        return holdout * (1 + rules.max_drop)
     return holdout - rules.max_drop
 
 
@@ -76,7 +76,8 @@ def measure_performance(
     function = metric_function(task, metric, threshold)
     value = function(y, output)
     if math.isnan(value):
-        reason = f"{metric} undefined on {n_rows} labels: only one class among them"
+        why = "only one class among them" if len(np.unique(y)) < 2 else f"the task is {task}"
+        reason = f"{metric} undefined on {n_rows} labels: {why}"
         return PerformanceResult(metric, None, None, None, n_rows, floor, False, {}, reason)
     low, high = bootstrap(lambda index: function(y[index], output[index]), n_rows, rules.confidence)
     is_below, comparison = _against_floor(metric, low, high, floor)

@@ -1,0 +1,194 @@
+"""The gate lets a better challenger through and names each check that another one fails."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from learning.gate import Contest, Verdict, judge, paired_gain
+from learning.onnx_export import Parity
+from learning.problem import GateRules
+
+EQUAL = Parity(10_000, 1e-7, 1e-4)
+BROKEN = Parity(10_000, 0.02, 1e-4)
+N = 300
+
+
+def labels(rng: np.random.Generator, n: int = N) -> np.ndarray:
+    return (rng.random(n) < 0.4).astype(float)
+
+
+def scores(rng: np.random.Generator, y: np.ndarray, skill: float) -> np.ndarray:
+    """Probabilities [n, 2] that tell the classes apart the better, the larger the skill."""
+    positive = 1 / (1 + np.exp(-skill * (y - 0.5) - rng.normal(size=len(y))))
+    return np.column_stack([1 - positive, positive])
+
+
+def contest(seed: int, challenger: float, rival: float, n: int = N, **changes: Any) -> Contest:
+    rng = np.random.default_rng(seed)
+    y = labels(rng, n)
+    sides = scores(rng, y, challenger), scores(rng, y, rival)
+    return dataclasses.replace(
+        Contest("binary", "roc_auc", y, *sides, rival_name="champion 3"), **changes
+    )
+
+
+def judged(contest: Contest, parity: Parity = EQUAL, **rules: Any) -> Verdict:
+    return judge(contest, parity, GateRules.model_validate(rules))
+
+
+def failed(verdict: Verdict) -> list[str]:
+    return [check.name for check in verdict.checks if not check.passed]
+
+
+def test_an_empty_holdout_is_refused_without_a_gain() -> None:
+    empty = Contest("binary", "roc_auc", np.array([]), *(np.empty((0, 2)),) * 2, "champion 3")
+
+    verdict = judged(empty)
+
+    assert failed(verdict) == ["rows"]
+    assert (verdict.gain, verdict.gain_low, verdict.gain_high) == (None,) * 3
+    assert verdict.decision.reason == "refused: 0 holdout rows, required ≥ 50"
+
+
+def test_a_holdout_of_one_class_cannot_show_a_gain() -> None:
+    one = dataclasses.replace(contest(0, 3, 0), y=np.zeros(N))
+
+    verdict = judged(one)
+
+    assert failed(verdict) == ["gain"]
+    assert verdict.gain is None
+    assert (
+        "roc_auc is undefined on the 300 rows of the holdout: only one" in verdict.decision.reason
+    )
+
+
+def test_the_very_same_model_is_refused() -> None:
+    same = contest(0, 2, 2)
+    same = dataclasses.replace(same, rival=same.challenger)
+
+    verdict = judged(same)
+
+    assert (verdict.gain, verdict.gain_low, verdict.gain_high) == (0, 0, 0)
+    assert failed(verdict) == ["gain"]
+
+
+def test_an_equally_good_model_is_refused_nineteen_times_in_twenty() -> None:
+    passed = [judged(contest(seed, 1, 1)).decision.go for seed in range(60)]
+
+    assert sum(passed) <= 3
+
+
+def test_a_clearly_better_model_passes_and_the_reason_holds_the_numbers() -> None:
+    verdicts = [judged(contest(seed, 2.5, 0.5)) for seed in range(10)]
+
+    assert all(verdict.decision.go for verdict in verdicts)
+    best = verdicts[0]
+    assert best.gain is not None
+    assert best.decision.reason == (
+        f"better than champion 3: roc_auc gain over champion 3 {best.gain:+.4f} "
+        f"[{best.gain_low:+.4f}, {best.gain_high:+.4f}] on 300 rows"
+    )
+
+
+def test_a_worse_model_is_refused() -> None:
+    verdict = judged(contest(0, 0.5, 2.5))
+
+    assert failed(verdict) == ["gain"]
+    assert verdict.gain_high is not None
+    assert verdict.gain_high < 0
+
+
+def test_a_better_model_must_gain_more_than_the_least_gain() -> None:
+    better = contest(1, 2.5, 0.5)
+    low = judged(better).gain_low
+    assert low is not None
+
+    assert judged(better, min_gain=low - 1e-9).decision.go
+    assert failed(judged(better, min_gain=low)) == ["gain"]
+
+
+def test_a_lead_on_few_rows_is_not_enough() -> None:
+    assert failed(judged(contest(2, 4, 0, n=49))) == ["rows"]
+    assert failed(judged(contest(2, 4, 0, n=50))) == []
+
+
+def test_a_graph_that_differs_is_refused_however_good() -> None:
+    verdict = judged(contest(0, 3, 0), BROKEN)
+
+    assert failed(verdict) == ["parity"]
+    assert "differs by 2.0e-02 at most on 10000 rows, required ≤ 0.0001" in verdict.decision.reason
+
+
+@pytest.mark.parametrize("difference", [math.inf, math.nan])
+def test_a_graph_that_gives_no_numbers_is_refused_with_a_null_for_json(difference: float) -> None:
+    verdict = judged(contest(0, 3, 0), Parity(10, difference, 1e-4))
+
+    assert failed(verdict) == ["parity"]
+    assert verdict.decision.evidence["checks"][1]["found"] is None
+
+
+def test_each_floor_is_a_check_of_its_own_with_its_direction() -> None:
+    better = contest(0, 3, 0)
+    verdict = judged(better, floors={"recall": 0.1, "log_loss": 0.01, "accuracy": 0.999})
+
+    assert failed(verdict) == ["floor log_loss", "floor accuracy"]
+    log_loss = next(check for check in verdict.checks if check.name == "floor log_loss")
+    assert log_loss.text == f"log_loss {log_loss.found:.3f}, required ≤ 0.01"
+    assert "; accuracy 0." in verdict.decision.reason
+
+
+def test_a_floor_of_an_unknown_metric_lists_the_known_ones() -> None:
+    verdict = judged(contest(0, 3, 0), floors={"recal": 0.1})
+
+    assert failed(verdict) == ["floor recal"]
+    assert (
+        "recal is no metric of this task; expected one of roc_auc, acc" in verdict.decision.reason
+    )
+
+
+def test_an_undefined_metric_does_not_reach_its_floor() -> None:
+    silent = contest(0, 3, 0, threshold=1.0)  # nobody is called positive
+
+    verdict = judged(silent, floors={"precision": 0.1})
+
+    assert failed(verdict) == ["floor precision"]
+    assert verdict.checks[-1].found is None
+
+
+def test_all_failing_checks_are_named_at_once() -> None:
+    verdict = judged(contest(0, 0, 3, n=30), BROKEN, floors={"roc_auc": 0.99})
+
+    assert failed(verdict) == ["rows", "parity", "gain", "floor roc_auc"]
+    assert verdict.decision.reason.count(";") == 3
+    assert [check["name"] for check in verdict.decision.evidence["checks"]] == failed(verdict)
+
+
+def test_each_side_is_judged_with_its_own_threshold() -> None:
+    y = np.tile([0.0, 1.0], 50)
+    low = np.column_stack([1 - (y * 0.1 + 0.2), y * 0.1 + 0.2])  # right from 0.25 upwards
+    sides = Contest("binary", "accuracy", y, low, low, "champion 3", 0.25, 0.5)
+
+    assert paired_gain(sides, 0.95)[0] == 0.5
+
+
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_a_first_model_must_beat_the_dummy_in_other_tasks_too(task: Any) -> None:
+    rng = np.random.default_rng(5)
+    if task == "regression":
+        y = rng.normal(size=N)
+        dummy = np.full((N, 1), np.median(y))
+        good, metric = (0.5 * y)[:, None], "mae"
+    else:
+        y = rng.integers(0, 3, N).astype(float)
+        dummy = np.tile([0.4, 0.3, 0.3], (N, 1))
+        good, metric = (
+            np.eye(3)[y.astype(int)] * 0.5 + rng.dirichlet(np.ones(3), N) * 0.5,
+            "accuracy",
+        )
+
+    assert judged(Contest(task, metric, y, good, dummy, "the dummy")).decision.go
+    refused = judged(Contest(task, metric, y, dummy, dummy, "the dummy"))
+    assert "gain over the dummy +0.0000 [+0.0000, +0.0000]" in refused.decision.reason
