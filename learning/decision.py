@@ -76,7 +76,7 @@ def decide_retrain(
     if manual_reason is not None:
         return Decision(True, f"asked for: {manual_reason}", numbers, "manual")
     if not state.has_champion:
-        return _decide_bootstrap(evidence, problem, numbers)
+        return _decide_bootstrap(evidence, problem, state, numbers)
     wish = next(_wishes(evidence, problem, state, now), None)
     if wish is None:
         reason = f"nothing asks for it: {evidence.drift_reason}; {evidence.performance_reason}"
@@ -89,14 +89,18 @@ def decide_retrain(
 
 
 def _decide_bootstrap(
-    evidence: RetrainEvidence, problem: Problem, numbers: dict[str, Any]
+    evidence: RetrainEvidence, problem: Problem, state: RetrainState, numbers: dict[str, Any]
 ) -> Decision:
     needed = problem.windows.bootstrap_rows
     if evidence.n_labelled < needed:
         reason = f"no champion yet, and {evidence.n_labelled} labelled rows of {needed} needed"
         return Decision(False, reason, numbers, "bootstrap")
-    if evidence.n_unused < min(needed, problem.retrain.min_new_rows):
-        reason = f"no champion yet, and only {evidence.n_unused} rows since the last attempt"
+    more = numbers["rows_needed"]
+    if state.last_attempt is not None and evidence.n_unused < more:
+        reason = (
+            f"no champion yet, and only {evidence.n_unused} new labelled rows of {more} needed "
+            f"since the last attempt{_circuit(state)}"
+        )
         return Decision(False, reason, numbers, "bootstrap")
     reason = f"no champion yet, and {evidence.n_labelled} labelled rows"
     return Decision(True, reason, numbers, "bootstrap")
@@ -127,9 +131,7 @@ def _brakes(
     needed = rows_needed(problem, state)
     if evidence.n_unused < needed:
         why = f"only {evidence.n_unused} new labelled rows of {needed} needed"
-        if state.is_circuit_open:
-            why += f" (circuit open: {state.refusals_in_a_row} challengers refused in a row)"
-        yield why
+        yield why + _circuit(state)
     if state.last_attempt is not None:
         rest = policy.cooldown
         if rest.time is not None and now - state.last_attempt < rest.time:
@@ -141,3 +143,9 @@ def _brakes(
             yield f"the clock stands a day before the last attempt ({now:%Y-%m-%d %H:%M})"
     if state.attempts_today >= policy.daily_budget:
         yield f"{state.attempts_today} attempts in 24 hours use up the budget"
+
+
+def _circuit(state: RetrainState) -> str:
+    if not state.is_circuit_open:
+        return ""
+    return f" (circuit open: {state.refusals_in_a_row} challengers refused in a row)"

@@ -27,15 +27,20 @@ def split_holdout(
     """Split labelled rows by time; neither champion nor challenger has trained on the holdout.
 
     The holdout is a share of the rows that are newer than the champion's training window (of all
-    rows when there is no champion), at least ``min_rows`` and at most ``windows.holdout_rows``.
-    Rows with the time of the last training row stay out of the holdout.
+    rows when there is no champion), at most ``windows.holdout_rows`` but at least ``min_rows``.
+    Rows of one time are never divided: the cut moves to the nearest change of time, so that the
+    holdout may be a little smaller (never under ``min_rows``) or larger.
     """
     start = 0 if champion_end is None else int(np.searchsorted(rows.times, champion_end, "right"))
     n_new = len(rows) - start
-    size = min(max(int(n_new * windows.holdout_share), min_rows), windows.holdout_rows, n_new)
-    cut = len(rows) - size
+    share = min(int(n_new * windows.holdout_share), windows.holdout_rows)
+    cut = len(rows) - min(max(share, min_rows), n_new)
     if 0 < cut < len(rows):
-        cut = max(start, int(np.searchsorted(rows.times, rows.times[cut], "left")))
+        left, right = (
+            int(np.searchsorted(rows.times, rows.times[cut], side)) for side in ("left", "right")
+        )
+        is_right_nearer = right - cut < cut - left or left == 0
+        cut = right if is_right_nearer and len(rows) - right >= min_rows else left
     training = rows.part(slice(max(0, cut - windows.training_rows), cut))
     return Split(training, rows.part(slice(cut, None)))
 

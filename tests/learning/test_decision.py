@@ -1,0 +1,248 @@
+"""Every trigger, every brake, the circuit, a person's wish, and clocks that run backwards."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learning.decision import Decision, RetrainEvidence, RetrainState, decide_retrain, rows_needed
+from learning.problem import Problem
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PROBLEM = Problem.model_validate({"target": "y"})  # min_new_rows 200, cooldown 1h, budget 6
+CALM = RetrainEvidence(
+    n_labelled=5_000, n_new=1_000, n_unused=1_000,
+    drift_reason="drift_share 0.00", performance_reason="roc_auc 0.900",
+)  # fmt: skip
+DRIFTED = dataclasses.replace(CALM, is_drifted=True, drift_reason="drift_share 0.42 > 0.10")
+LOW = dataclasses.replace(CALM, is_below_floor=True, performance_reason="roc_auc 0.6 < 0.8")
+STATE = RetrainState(
+    has_champion=True,
+    champion_clock=NOW - timedelta(days=2),
+    last_attempt=NOW - timedelta(days=2),
+)
+NONE_YET = RetrainState(has_champion=False)
+
+
+def ask(
+    evidence: RetrainEvidence,
+    state: RetrainState = STATE,
+    policy: dict[str, Any] | None = None,
+    now: datetime = NOW,
+    manual: str | None = None,
+) -> Decision:
+    problem = Problem.model_validate({"target": "y", "retrain": policy or {}})
+    return decide_retrain(evidence, problem, state, now, manual)
+
+
+def with_state(**changes: Any) -> RetrainState:
+    return dataclasses.replace(STATE, **changes)
+
+
+def with_evidence(evidence: RetrainEvidence, **changes: Any) -> RetrainEvidence:
+    return dataclasses.replace(evidence, **changes)
+
+
+def test_without_a_wish_nothing_happens_and_both_results_are_told() -> None:
+    decision = ask(CALM)
+
+    assert (decision.go, decision.trigger) == (False, None)
+    assert decision.reason == "nothing asks for it: drift_share 0.00; roc_auc 0.900"
+
+
+MANY = with_evidence(CALM, n_new=10_000)
+OLD = with_state(champion_clock=NOW - timedelta(days=30))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "state", "policy", "trigger", "reason"),
+    [
+        (DRIFTED, STATE, {}, "drift", "drift_share 0.42 > 0.10"),
+        (LOW, STATE, {}, "performance", "roc_auc 0.6 < 0.8"),
+        (MANY, STATE, {}, "volume", "10000 new labelled rows ≥ 10000"),
+        (CALM, OLD, {}, "age", "the champion is 30 days old, the limit is 30d"),
+        (CALM, STATE, {"max_age": 1_000}, "age", "the champion is 1000 rows old, limit 1000 rows"),
+    ],
+)
+def test_each_trigger_goes_with_its_reason(
+    evidence: RetrainEvidence, state: RetrainState, policy: Any, trigger: str, reason: str
+) -> None:
+    assert ask(evidence, state, policy) == dataclasses.replace(
+        ask(evidence, state, policy), go=True, trigger=trigger, reason=reason
+    )
+
+
+@pytest.mark.parametrize(
+    ("evidence", "state", "policy"),
+    [
+        (DRIFTED, STATE, {"on_drift": False}),
+        (LOW, STATE, {"on_performance": False}),
+        (MANY, STATE, {"volume_rows": None}),
+        (with_evidence(CALM, n_new=9_999), STATE, {}),
+        (CALM, OLD, {"max_age": None}),
+        (CALM, with_state(champion_clock=NOW - timedelta(days=30, seconds=-1)), {}),
+        (CALM, STATE, {"max_age": 1_001}),
+        (CALM, with_state(champion_clock=NOW + timedelta(days=99)), {}),
+    ],
+)
+def test_a_trigger_that_is_off_or_just_short_asks_for_nothing(
+    evidence: RetrainEvidence, state: RetrainState, policy: Any
+) -> None:
+    assert ask(evidence, state, policy).trigger is None
+
+
+def test_low_performance_comes_before_drift_as_the_reason() -> None:
+    both = with_evidence(DRIFTED, is_below_floor=True)
+
+    assert ask(both).trigger == "performance"
+    assert ask(both, policy={"on_performance": False}).trigger == "drift"
+
+
+HOUR_AGO = NOW - timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "state", "policy", "brake"),
+    [
+        (with_evidence(DRIFTED, n_unused=199), STATE, {}, "only 199 new labelled rows of 200"),
+        (DRIFTED, with_state(last_attempt=HOUR_AGO + timedelta(seconds=1)), {}, "cooldown 1h"),
+        (DRIFTED, STATE, {"cooldown": 1_001}, "1000 rows since the last attempt, cooldown 1001"),
+        (DRIFTED, with_state(attempts_today=6), {}, "6 attempts in 24 hours use up the budget"),
+        (DRIFTED, with_state(attempts_today=1), {"daily_budget": 1}, "1 attempts in 24 hours"),
+        (with_evidence(DRIFTED, n_unused=-50), STATE, {}, "only -50 new labelled rows of 200"),
+    ],
+)
+def test_each_brake_holds_and_both_the_wish_and_the_brake_are_told(
+    evidence: RetrainEvidence, state: RetrainState, policy: Any, brake: str
+) -> None:
+    decision = ask(evidence, state, policy)
+
+    assert (decision.go, decision.trigger) == (False, "drift")
+    assert decision.reason.startswith("drift_share 0.42 > 0.10, but ")
+    assert brake in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("evidence", "state", "policy"),
+    [
+        (with_evidence(DRIFTED, n_unused=200), STATE, {}),
+        (DRIFTED, with_state(last_attempt=HOUR_AGO), {}),
+        (DRIFTED, STATE, {"cooldown": 1_000}),
+        (DRIFTED, with_state(attempts_today=5), {}),
+        (DRIFTED, with_state(last_attempt=None), {}),
+        (DRIFTED, with_state(last_attempt=NOW), {"cooldown": "0s"}),
+    ],
+)
+def test_each_brake_lets_go_at_its_limit(
+    evidence: RetrainEvidence, state: RetrainState, policy: Any
+) -> None:
+    assert ask(evidence, state, policy).go
+
+
+@pytest.mark.parametrize(("refusals", "needed"), [(0, 200), (1, 400), (2, 600), (3, 800), (9, 800)])
+def test_each_refusal_asks_for_more_rows_up_to_fourfold(refusals: int, needed: int) -> None:
+    state = with_state(refusals_in_a_row=refusals)
+
+    assert rows_needed(PROBLEM, state) == needed
+    assert ask(with_evidence(DRIFTED, n_unused=needed), state).go
+    assert not ask(with_evidence(DRIFTED, n_unused=needed - 1), state).go
+
+
+def test_after_three_refusals_the_circuit_is_open_and_says_so() -> None:
+    few = with_evidence(DRIFTED, n_unused=500)
+
+    third, second = (ask(few, with_state(refusals_in_a_row=n)).reason for n in (3, 2))
+
+    assert third.endswith("of 800 needed (circuit open: 3 challengers refused in a row)")
+    assert "circuit" not in second
+
+
+@pytest.mark.parametrize("back", [timedelta(hours=1), timedelta(days=2), timedelta(days=400)])
+@pytest.mark.parametrize("cooldown", ["1h", "0 rows"])
+def test_a_clock_that_goes_back_does_not_lift_the_brakes(back: timedelta, cooldown: str) -> None:
+    state = with_state(last_attempt=NOW + back)
+
+    decision = ask(DRIFTED, state, {"cooldown": cooldown})
+
+    is_small_step_without_cooldown = cooldown == "0 rows" and back < timedelta(days=1)
+    assert decision.go is is_small_step_without_cooldown
+    if not decision.go and cooldown == "0 rows":
+        assert "the clock stands a day before the last attempt" in decision.reason
+
+
+def test_a_clock_that_went_back_can_be_overridden_by_hand() -> None:
+    assert ask(CALM, with_state(last_attempt=NOW + timedelta(days=400)), manual="clock mended").go
+
+
+@pytest.mark.parametrize("state", [NONE_YET, with_state(attempts_today=99, refusals_in_a_row=9)])
+def test_a_wish_by_hand_overrides_every_brake(state: RetrainState) -> None:
+    nothing = RetrainEvidence(n_labelled=0, n_new=0, n_unused=0)
+
+    decision = ask(nothing, state, manual="new prices")
+
+    assert (decision.go, decision.trigger) == (True, "manual")
+    assert decision.reason == "asked for: new prices"
+
+
+@pytest.mark.parametrize(
+    ("n_labelled", "go", "reason"),
+    [
+        (0, False, "no champion yet, and 0 labelled rows of 500 needed"),
+        (499, False, "no champion yet, and 499 labelled rows of 500 needed"),
+        (500, True, "no champion yet, and 500 labelled rows"),
+    ],
+)
+def test_the_first_training_waits_for_the_bootstrap_rows_alone(
+    n_labelled: int, go: bool, reason: str
+) -> None:
+    evidence = RetrainEvidence(n_labelled, n_labelled, n_labelled)
+
+    decision = ask(evidence, NONE_YET, {"min_new_rows": 2_000})
+
+    assert (decision.go, decision.trigger, decision.reason) == (go, "bootstrap", reason)
+
+
+@pytest.mark.parametrize(("refusals", "needed"), [(1, 400), (3, 800), (7, 800)])
+def test_a_refused_first_model_waits_for_ever_more_rows(refusals: int, needed: int) -> None:
+    state = RetrainState(False, last_attempt=HOUR_AGO, refusals_in_a_row=refusals)
+    few = RetrainEvidence(5_000, 5_000, needed - 1)
+
+    assert ask(with_evidence(few, n_unused=needed), state).go
+    assert f"only {needed - 1} new labelled rows of {needed} needed" in ask(few, state).reason
+    assert ("circuit open" in ask(few, state).reason) is (refusals >= 3)
+
+
+def test_the_evidence_of_a_decision_holds_all_that_it_rests_on() -> None:
+    evidence = ask(DRIFTED).evidence
+
+    assert evidence["n_new"] == 1_000
+    assert evidence["attempts_today"] == 0
+    assert evidence["rows_needed"] == 200
+    assert evidence["last_attempt"] == STATE.last_attempt
+
+
+COUNTS = st.integers(-10, 20_000)
+
+
+@given(COUNTS, COUNTS, COUNTS, st.booleans(), st.booleans(), st.integers(0, 9), st.integers(0, 9),
+       st.timedeltas(timedelta(-500), timedelta(500)))  # fmt: skip
+def test_no_retrain_of_a_champion_breaks_budget_rows_or_cooldown(
+    n_labelled: int, n_new: int, n_unused: int, is_drifted: bool, is_low: bool,
+    attempts: int, refusals: int, since: timedelta,
+) -> None:  # fmt: skip
+    evidence = RetrainEvidence(n_labelled, n_new, n_unused, is_drifted, "d", is_low, "p")
+    state = RetrainState(True, NOW - timedelta(days=3), NOW - since, attempts, refusals)
+
+    decision = decide_retrain(evidence, PROBLEM, state, NOW)
+
+    assert decision.reason
+    if decision.go:
+        assert decision.trigger in ("drift", "performance", "volume", "age")
+        assert attempts < 6
+        assert n_unused >= rows_needed(PROBLEM, state)
+        assert since >= timedelta(hours=1)
