@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +15,8 @@ import pandas as pd
 from learning.inference_columns import as_times
 from learning.problem import Feature, Problem, label_text
 from learning.rows import EVENT_TIME, KEY, LABEL, Schema
+
+_LIKELY_TIME = re.compile(r"^\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
 
 
 class BatchRefusedError(ValueError):
@@ -111,10 +115,10 @@ def _refuse_missing_columns(frame: pd.DataFrame, problem: Problem, schema: Schem
 def _keys(frame: pd.DataFrame, problem: Problem, problems: _Problems) -> pd.Series[Any]:
     if problem.key is None:
         return pd.Series([None] * len(frame), index=frame.index, dtype=object)
-    keys = frame[problem.key]
+    keys = _texts(frame[problem.key])
     problems.note(keys.isna(), f"{problem.key}: the key is missing")
     problems.note(keys.duplicated() & keys.notna(), f"{problem.key}: the key stands twice")
-    return keys.map(label_text, na_action="ignore").astype(object)
+    return keys
 
 
 def _times(
@@ -126,8 +130,18 @@ def _times(
     found = frame[problem.event_time]
     times = as_times(found)
     if times is None:
-        times = pd.Series(pd.NaT, index=frame.index, dtype="datetime64[us, UTC]")
+        times = _times_among_others(found)
     problems.note(times.isna(), f"{problem.event_time}: not a time")
+    return times
+
+
+def _times_among_others(found: pd.Series[Any]) -> pd.Series[Any]:
+    """The times of a column in which other things stand too; those become missing."""
+    likely = found.where(found.astype(str).str.match(_LIKELY_TIME))
+    times = as_times(likely)
+    if times is None:
+        text = likely.where(likely.isna(), likely.astype(str).str.strip())
+        times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
     return times
 
 
@@ -138,22 +152,21 @@ def _labels(frame: pd.DataFrame, schema: Schema, problems: _Problems) -> pd.Seri
     labels = frame[schema.target]
     if schema.task == "regression":
         numbers = _numbers(labels)
-        problems.note(labels.notna() & ~np.isfinite(numbers), f"{schema.target}: not a number")
+        problems.note(~_is_blank(labels) & ~np.isfinite(numbers), f"{schema.target}: not a number")
         return numbers
-    text = labels.map(label_text, na_action="ignore").astype(object)
+    text = _texts(labels)
     unknown = text.notna() & ~text.isin(schema.classes)
     problems.note(unknown, f"{schema.target}: not one of the known classes")
-    return text.where(text.notna(), None)
+    return text
 
 
 def _values(column: pd.Series[Any], feature: Feature, problems: _Problems) -> pd.Series[Any]:
+    blank = _is_blank(column)
     if not feature.nullable:
-        problems.note(column.isna(), f"{feature.name}: missing")
+        problems.note(blank, f"{feature.name}: missing")
     if feature.kind == "categorical":
-        text = column.map(label_text, na_action="ignore").astype(object)
-        return text.where(text.notna(), None)
+        return _texts(column)
     numbers = _numbers(column)
-    blank = column.isna() | (column.astype(str).str.strip() == "")
     problems.note(~blank & numbers.isna(), f"{feature.name}: not a number")
     problems.note(np.isinf(numbers), f"{feature.name}: not finite")
     if feature.minimum is not None:
@@ -163,18 +176,41 @@ def _values(column: pd.Series[Any], feature: Feature, problems: _Problems) -> pd
     return numbers
 
 
+def _is_blank(column: pd.Series[Any]) -> pd.Series[bool]:
+    return column.isna() | (column.astype(str).str.strip() == "")
+
+
+def _texts(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Labels, categories or keys in their one spelling; None where missing or blank."""
+    text = column.astype(object).map(label_text, na_action="ignore").astype(object)
+    return text.where(~_is_blank(column), None)
+
+
 def _numbers(column: pd.Series[Any]) -> pd.Series[Any]:
+    kind = column.dtype
+    if pd.api.types.is_datetime64_any_dtype(kind) or pd.api.types.is_timedelta64_dtype(kind):
+        return pd.Series(np.nan, index=column.index)  # pandas would count microseconds
     return pd.to_numeric(column, errors="coerce").astype("float64")
 
 
 def _plain_row(frame: pd.DataFrame, index: int) -> dict[str, Any]:
-    row = frame.iloc[index]
-    return {str(name): _plain_value(value) for name, value in row.items()}
+    # One cell at a time: a row of mixed numbers would come out as floats.
+    return {
+        _plain_text(name): _plain_value(frame.iat[index, place])
+        for place, name in enumerate(frame.columns)
+    }
 
 
 def _plain_value(value: Any) -> Any:
-    if pd.isna(value):
+    """The value as JSON may hold it: null, true, a finite number or a text."""
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
-    if isinstance(value, np.generic):
-        return value.item()
-    return value if isinstance(value, bool | int | float) else str(value).replace("\x00", "")
+    if isinstance(value, np.bool_ | np.integer | np.floating):
+        value = value.item()
+    is_plain = isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
+    return value if is_plain else _plain_text(value)
+
+
+def _plain_text(value: Any) -> str:
+    """The value as a text that every database takes: no NUL, no half of a surrogate pair."""
+    return str(value).replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
