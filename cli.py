@@ -62,16 +62,16 @@ def fail(message: str, code: int) -> typer.Exit:
 @contextmanager
 def clear_errors() -> Iterator[None]:
     """Turn what a user can mend into one line: exit 2 for wrong input, 1 for a refusal."""
-    from operate.errors import input_errors, refusals
+    from operate.errors import input_errors, one_line, refusals
 
     try:
         yield
-    except typer.Exit:
+    except (typer.Exit, BrokenPipeError):
         raise
     except input_errors() as error:
-        raise fail(str(error), 2) from None
+        raise fail(one_line(error), 2) from None
     except refusals() as error:
-        raise fail(str(error), 1) from None
+        raise fail(one_line(error), 1) from None
 
 
 def _settings(quiet: bool = False) -> Settings:
@@ -212,14 +212,16 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
     """The API alone."""
-    from api.serve import ServeError
     from api.serve import serve as serve_api
+    from storage.pointers import pointer_path
+    from storage.problems import load_problem, problem_folders
 
-    settings = _settings()
-    try:
+    with clear_errors():
+        settings = _settings()
+        for name in problem or ():
+            if not pointer_path(settings.store, name).exists():
+                load_problem(name, problem_folders(settings))
         serve_api(settings, tuple(problem or settings.active), host, port)
-    except ServeError as error:
-        raise fail(str(error), 2) from None
 
 
 @app.command(hidden=True)

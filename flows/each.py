@@ -9,11 +9,17 @@ from typing import Any
 from loguru import logger
 from prefect.context import FlowRunContext
 
+from learning.models import TrainingError
 from settings import Settings, get_settings
+from storage.bundles import BundleError
+from storage.database import StorageError
 from tasks.notify import deliver_alerts
 from tasks.reconcile import reconcile
+from tasks.rollback import RollbackError
 from tasks.run import BusyError, Run, is_covered, loop_run
 
+# Their messages say all that there is to know; a traceback would hide it.
+TOLD = (TrainingError, RollbackError, BundleError, StorageError)
 Body = Callable[[Run], dict[str, Any]]
 
 
@@ -35,6 +41,9 @@ def for_each(
     for name in names:
         try:
             results[name] = _one(flow, name, now, body, settings)
+        except TOLD as error:
+            logger.error("{}: {} failed: {}", name, flow, error)
+            failures.append(error)
         except Exception as error:
             logger.exception("{}: {} failed", name, flow)
             failures.append(error)

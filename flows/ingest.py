@@ -28,6 +28,8 @@ def ingest_all(run: Run) -> dict[str, Any]:
 
 def _counts(result: Ingested) -> dict[str, Any]:
     counts: dict[str, Any] = {"rows": result.n_rows, "quarantined": result.n_quarantined}
+    if result.n_repeated:
+        counts["repeated"] = result.n_repeated
     if result.refused:
         counts["refused"] = list(result.refused)
     return counts

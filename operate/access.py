@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.engine import Engine
 
 from settings import Settings
 from storage.database import open_engine, upgrade
@@ -17,10 +20,10 @@ def create(
     settings: Settings, scopes: tuple[str, ...], label: str, expires_at: datetime | None
 ) -> dict[str, Any]:
     """Make a token; the only place where its plain text is returned."""
-    upgrade(settings.sql_url)
     if expires_at is not None and expires_at.tzinfo is None:
         expires_at = expires_at.replace(tzinfo=UTC)
-    token, text = create_token(open_engine(settings.sql_url), scopes, label or None, expires_at)
+    with _database(settings) as engine:
+        token, text = create_token(engine, scopes, label or None, expires_at)
     return {
         "id": token.token_id,
         "token": text,
@@ -31,8 +34,9 @@ def create(
 
 def list_all(settings: Settings) -> dict[str, Any]:
     """All tokens without their secrets."""
-    upgrade(settings.sql_url)
     now = datetime.now(UTC)
+    with _database(settings) as engine:
+        tokens = list_tokens(engine)
     return {
         "tokens": [
             {
@@ -43,19 +47,28 @@ def list_all(settings: Settings) -> dict[str, Any]:
                 "expires_at": token.expires_at,
                 "is_live": token.is_live(now),
             }
-            for token in list_tokens(open_engine(settings.sql_url))
+            for token in tokens
         ]
     }
 
 
 def revoke(settings: Settings, token_id: str) -> bool:
     """End a token; False when there is none of this id."""
+    with _database(settings) as engine:
+        if token_id not in {token.token_id for token in list_tokens(engine)}:
+            return False
+        revoke_token(engine, token_id)
+    return True
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Engine]:
     upgrade(settings.sql_url)
     engine = open_engine(settings.sql_url)
-    if token_id not in {token.token_id for token in list_tokens(engine)}:
-        return False
-    revoke_token(engine, token_id)
-    return True
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def show_tokens(found: dict[str, Any], console: Console) -> None:

@@ -6,13 +6,14 @@ import getpass
 from datetime import datetime
 from typing import Any
 
+from loguru import logger
 from rich.console import Console
-from sqlalchemy.exc import SQLAlchemyError
 
 from settings import Settings
+from storage.pointers import pointer_path
 from storage.problems import load_problem, problem_folders
 from tasks.rollback import roll_back
-from tasks.run import BusyError, loop_run
+from tasks.run import loop_run
 
 
 def run_flow(
@@ -59,7 +60,9 @@ def roll_back_now(
 ) -> dict[str, Any]:
     """Move the pointer first, then tell the database, which may be down."""
     name = problem or settings.active[0]
-    actor = f"{getpass.getuser()} by hand"
+    if not pointer_path(settings.store, name).exists():
+        load_problem(name, problem_folders(settings))  # a name that is not known is told as such
+    actor = f"{_user()} by hand"
     pointer = roll_back(settings.store, name, to, actor, reason)
     message = f"{name}: version {pointer.version} is served (generation {pointer.generation})"
     is_recorded = _record(settings, name)
@@ -74,12 +77,20 @@ def roll_back_now(
     }
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "somebody"
+
+
 def _record(settings: Settings, name: str) -> bool:
     from tasks.reconcile import import_acts
 
     try:
         with loop_run(name, "publish", settings=settings) as run:
             import_acts(run)
-    except (BusyError, SQLAlchemyError, OSError):
+    except Exception as error:  # the servers follow already; the ledger can wait
+        logger.info("{}: not written down yet: {}", name, type(error).__name__)
         return False
     return True

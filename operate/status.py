@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
@@ -12,25 +15,39 @@ from settings import Settings
 from storage import models, outbox, releases, reports, runs
 from storage.channels import find_channel
 from storage.database import open_engine, reading, upgrade
-from storage.pointers import acknowledgements, read_pointer
+from storage.pointers import Pointer, acknowledgements, read_pointer
+from storage.problems import load_problem, problem_folders
 
 NEWEST_ALERTS = 8
 
 
 def read_status(settings: Settings, problem: str | None) -> dict[str, Any]:
     """Champion, live metric, drift, last runs, servers and alerts of each problem."""
-    upgrade(settings.sql_url)
-    engine = open_engine(settings.sql_url)
-    names = (problem,) if problem else settings.active
-    with reading(engine) as connection:
+    with _tables(settings, problem) as connection:
+        names = (problem,) if problem else settings.active
         found = [_problem(settings, connection, name) for name in names]
         channel = find_channel(connection, "discord")
         waiting = outbox.count_waiting(connection)
-    engine.dispose()
-    discord = {"is_enabled": channel is not None and channel.is_enabled, "waiting": waiting}
+    discord: dict[str, Any] = {
+        "is_enabled": channel is not None and channel.is_enabled,
+        "waiting": waiting,
+    }
     if channel is not None and channel.reason:
-        discord["reason"] = channel.reason  # type: ignore[assignment]
+        discord["reason"] = channel.reason
     return {"problems": found, "discord": discord}
+
+
+@contextmanager
+def _tables(settings: Settings, problem: str | None) -> Iterator[Connection]:
+    if problem is not None:
+        load_problem(problem, problem_folders(settings))
+    upgrade(settings.sql_url)
+    engine = open_engine(settings.sql_url)
+    try:
+        with reading(engine) as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _problem(settings: Settings, connection: Connection, name: str) -> dict[str, Any]:
@@ -38,7 +55,7 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
     drift = reports.latest_drift(connection, name)
     performance = reports.latest_performance(connection, name)
     decided = reports.decisions_of(connection, name, "retrain", 1)
-    pointer = read_pointer(settings.store, name)
+    pointer, is_damaged = _pointer(settings, name)
     servers = acknowledgements(settings.store, name)
     last = runs.last_runs(connection, name)
     return {
@@ -68,8 +85,17 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
         "decision": decided[0].reason if decided else None,
         "last_runs": last,
         "alerts": [_alert(entry) for entry in outbox.latest(connection, name, NEWEST_ALERTS)],
-        "health": _health(champion is not None, last),
+        "health": _health(champion is not None, last)
+        if not is_damaged
+        else "failing: the file that says what is served is damaged; the loop's next run mends it",
     }
+
+
+def _pointer(settings: Settings, name: str) -> tuple[Pointer | None, bool]:
+    try:
+        return read_pointer(settings.store, name), False
+    except msgspec.MsgspecError:
+        return None, True
 
 
 def _alert(entry: outbox.Entry) -> dict[str, Any]:
@@ -127,13 +153,10 @@ def show_status(found: dict[str, Any], console: Console) -> None:
 
 def read_history(settings: Settings, problem: str | None, newest: int) -> dict[str, Any]:
     """Releases and gate decisions, newest first."""
-    upgrade(settings.sql_url)
-    engine = open_engine(settings.sql_url)
     name = problem or settings.active[0]
-    with reading(engine) as connection:
+    with _tables(settings, problem) as connection:
         acts = releases.release_history(connection, name, newest)
         gates = reports.decisions_of(connection, name, "gate", newest)
-    engine.dispose()
     return {
         "problem": name,
         "releases": [

@@ -12,19 +12,30 @@ from storage.database import insert_missing
 from storage.tables import batches, feedback, predictions, quarantine
 
 
-def is_known(connection: Connection, problem: str, batch_id: str) -> bool:
-    """Whether this batch was ingested or refused before."""
+def is_ingested(connection: Connection, problem: str, batch_id: str) -> bool:
+    """Whether this batch was ingested before; a refused one may be tried again."""
     found = connection.execute(
         select(batches.c.state).where(batches.c.problem == problem, batches.c.batch_id == batch_id)
     ).first()
-    return found is not None
+    return found is not None and found.state == "ingested"
 
 
 def record_batch(connection: Connection, values: dict[str, Any]) -> bool:
-    """Record a batch; False when it was recorded before."""
+    """Record a batch, in place of its own earlier refusal; False when it was ingested before."""
     row = {"watermark": None, "data_version": None, "reason": None, **values}
     row["ingested_at"] = datetime.now(UTC)
-    return insert_missing(connection, batches, row, ("problem", "batch_id")) == 1
+    if insert_missing(connection, batches, row, ("problem", "batch_id")) == 1:
+        return True
+    changed = connection.execute(
+        update(batches)
+        .where(
+            batches.c.problem == row["problem"],
+            batches.c.batch_id == row["batch_id"],
+            batches.c.state == "refused",
+        )
+        .values(row)
+    )
+    return int(changed.rowcount) == 1
 
 
 def quarantine_rows(

@@ -60,7 +60,7 @@ def write_bundle(store: Path, manifest: Manifest, files: dict[str, bytes]) -> st
     content = encode_manifest(manifest)
     name = bundle_name(content, files)
     folder = bundle_folder(store, manifest.problem, name)
-    if folder.exists():
+    if folder.exists() and _is_whole(store, manifest.problem, name):
         return name
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
@@ -68,6 +68,7 @@ def write_bundle(store: Path, manifest: Manifest, files: dict[str, bytes]) -> st
         for file, data in {**files, MANIFEST: content}.items():
             _write_durably(draft / file, data)
         draft.chmod(0o755)
+        _sync_folder(draft)
         try:
             draft.rename(folder)
         except OSError:
@@ -79,10 +80,22 @@ def write_bundle(store: Path, manifest: Manifest, files: dict[str, bytes]) -> st
     return name
 
 
+def _is_whole(store: Path, problem: str, name: str) -> bool:
+    """Whether a bundle stands there unharmed; a damaged one is moved aside for its like."""
+    try:
+        read_bundle(store, problem, name)
+    except BundleError:
+        folder = bundle_folder(store, problem, name)
+        folder.rename(tempfile.mkdtemp(prefix=".draft-damaged-", dir=folder.parent))
+        return False
+    return True
+
+
 def read_bundle(store: Path, problem: str, name: str) -> Bundle:
     """Read a bundle and verify its hashes.
 
-    Raises BundleError with code ``missing``, ``truncated``, ``manifest`` or ``sha256``.
+    Raises BundleError with code ``missing``, ``unreadable``, ``truncated``, ``manifest`` or
+    ``sha256``.
     """
     folder = bundle_folder(store, problem, name)
     if not folder.is_dir():
@@ -93,6 +106,9 @@ def read_bundle(store: Path, problem: str, name: str) -> Bundle:
         model = files[MODEL]
     except KeyError as error:
         raise BundleError("truncated", f"bundle {name[:12]}: {error} is missing") from error
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise BundleError("unreadable", f"bundle {name[:12]}: cannot be read: {why}") from error
     if bundle_name(content, files) != name:
         raise BundleError("sha256", f"bundle {name[:12]}: its content has another hash")
     try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 
 from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from storage.database import StorageError, insert_missing, writing
 from storage.tables import leases
@@ -117,7 +118,9 @@ def kept(engine: Engine, lease: Lease) -> Iterator[None]:
     finally:
         stopped.set()
         thread.join()
-        release(engine, lease)
+        # Without the database it cannot be given back, and expires by itself.
+        with suppress(SQLAlchemyError):
+            release(engine, lease)
 
 
 def database_now(connection: Connection) -> datetime:
@@ -145,7 +148,9 @@ def _is_gone(holder: str) -> bool:
 def _started(pid: int) -> str:
     # Start time in clock ticks since boot: process ids are used again, the pair is not.
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # A killed child that nobody has waited for yet is still listed.
+        return "gone" if fields[0] in "ZX" else fields[19]
     except OSError:
         try:
             os.kill(pid, 0)

@@ -1,4 +1,9 @@
-"""Model versions: each training attempt, what became of it, and the champion."""
+"""Model versions: each training attempt, what became of it, and the champion.
+
+A version goes from ``training`` to ``candidate`` (it has a bundle), ``challenger`` (it passed the
+gate), ``champion`` and ``archived``; or it ends as ``refused``, or as ``abandoned`` when the run
+that trained it died.
+"""
 
 from __future__ import annotations
 
@@ -77,14 +82,20 @@ def attempts(connection: Connection, problem: str, newest: int) -> Sequence[Row[
     ).all()
 
 
-def close_unfinished(connection: Connection, problem: str, run_ids: Sequence[str]) -> None:
-    """Versions that a dead run was still training, or judging, are refused."""
+def close_unfinished(connection: Connection, problem: str, run_id: str) -> list[int]:
+    """Give up the versions that other runs than ``run_id`` left before their release.
+
+    Only the holder of the lease may call it: no other run can be alive then. Returns them.
+    """
+    unfinished = (
+        models.c.problem == problem,
+        models.c.run_id != run_id,
+        models.c.state.in_(("training", "candidate", "challenger")),
+    )
+    found = connection.execute(select(models.c.version).where(*unfinished)).scalars().all()
     connection.execute(
         update(models)
-        .where(
-            models.c.problem == problem,
-            models.c.run_id.in_(run_ids),
-            models.c.state.in_(("training", "candidate")),
-        )
-        .values(state="refused", reason="the run that trained it ended before the gate")
+        .where(*unfinished)
+        .values(state="abandoned", reason="the run that trained it ended before its release")
     )
+    return list(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -68,6 +69,30 @@ def data_version(store: Path, problem: str) -> int | None:
     return None if table is None else int(table.version())
 
 
+def newest_time(store: Path, problem: str) -> datetime | None:
+    """The newest event time of all, aware UTC; None when nothing was ever ingested."""
+    table = _open(table_uri(store, problem))
+    if table is None:
+        return None
+    times = table.to_pyarrow_table(columns=[EVENT_TIME])[EVENT_TIME]
+    found: datetime | None = pc.max(times).as_py()
+    return found
+
+
+def known_keys(store: Path, problem: str, besides: str) -> dict[str, bool]:
+    """Whether the label is known, by key, over all batches but ``besides``."""
+    table = _open(table_uri(store, problem))
+    if table is None:
+        return {}
+    rows = table.to_pyarrow_table(columns=[KEY, LABEL, BATCH_ID])
+    rows = rows.filter(pc.and_(pc.is_valid(rows[KEY]), pc.not_equal(rows[BATCH_ID], besides)))
+    found: dict[str, bool] = {}
+    labelled = pc.is_valid(rows[LABEL]).to_pylist()
+    for key, is_labelled in zip(rows[KEY].to_pylist(), labelled, strict=True):
+        found[key] = found.get(key, False) or is_labelled
+    return found
+
+
 def read_observations(
     store: Path,
     problem: str,
@@ -77,7 +102,8 @@ def read_observations(
 ) -> pd.DataFrame:
     """Observations in event-time order (equal times in order of arrival), as of a data version.
 
-    ``newest`` keeps that many of the latest. Empty frame without columns when there is no table.
+    A key whose label came later stands there once, with its label. ``newest`` keeps that many of
+    the latest. Empty frame without columns when there is no table.
     """
     table = _open(table_uri(store, problem), version)
     if table is None:
@@ -86,10 +112,11 @@ def read_observations(
     if labelled_only:
         rows = rows.filter(pc.is_valid(rows[LABEL]))
     order = pc.sort_indices(rows, [(EVENT_TIME, "ascending"), (INGESTED_AT, "ascending")])
-    if newest is not None:
-        order = order[max(0, len(order) - newest) :]
     frame: pd.DataFrame = rows.take(order).to_pandas()
-    return frame
+    if not labelled_only:
+        waiting = frame[LABEL].isna() & frame[KEY].isin(frame.loc[frame[LABEL].notna(), KEY])
+        frame = frame[~(waiting & frame[KEY].notna())].reset_index(drop=True)
+    return frame if newest is None else frame.tail(newest).reset_index(drop=True)
 
 
 def count_labelled(store: Path, problem: str) -> int:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from loguru import logger
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from storage.bundles import write_atomically
-from storage.database import StorageError, insert_missing
+from storage.database import StorageError
 from storage.pointers import Former, Pointer, move_pointer, read_pointer
 from storage.tables import releases
 
@@ -87,10 +88,18 @@ class StaleReleaseError(StorageError):
 
 
 def point(
-    store: Path, problem: str, generation: int, target: Former, state: str, actor: str, reason: str
+    store: Path,
+    problem: str,
+    generation: int,
+    target: Former,
+    state: str,
+    actor: str,
+    reason: str,
+    served: Sequence[Former] = (),
 ) -> Pointer:
     """Write the act's file, move the pointer to a bundle, and return the pointer.
 
+    ``served`` are the bundles served before, newest first, for when there is no pointer to tell.
     Raises StaleReleaseError unless the generation is greater than the pointer's: of two releases
     at once one wins and the other is told so.
     """
@@ -102,7 +111,7 @@ def point(
                 f"{problem}: release {generation} came too late, "
                 f"generation {before.generation} (version {before.version}) is served"
             )
-        former: tuple[Former, ...] = ()
+        former = tuple(served[:N_FORMER])
         if before is not None:
             former = (Former(before.version, before.bundle), *before.former)[:N_FORMER]
         act = Act(problem, generation, target.version, target.bundle, state, actor, reason, now)
@@ -124,17 +133,22 @@ def _alone(store: Path, problem: str) -> Iterator[None]:
 
 
 def import_acts(connection: Connection, store: Path, problem: str) -> list[Act]:
-    """Write acts that only have a file (done while the database was down) into the table."""
-    known = set(
-        connection.execute(
-            select(releases.c.generation).where(releases.c.problem == problem)
-        ).scalars()
-    )
+    """Write acts that only have a file (done while the database was down) into the table.
+
+    A generation that the table had reserved for another act, which then came too late, becomes
+    the act of the file: that one moved the pointer.
+    """
+    rows = connection.execute(select(releases).where(releases.c.problem == problem)).all()
+    known = {row.generation: (row.bundle, row.actor) for row in rows}
     found = []
-    for path in sorted((store / "releases" / problem).glob("*.json")):
-        if int(path.stem) in known:
+    for path in sorted((store / "releases" / problem).glob("[0-9]*.json")):
+        try:
+            act = msgspec.json.decode(path.read_bytes(), type=Act)
+        except msgspec.MsgspecError as error:
+            logger.warning("{}: the act {} cannot be read: {}", problem, path.name, error)
             continue
-        act = msgspec.json.decode(path.read_bytes(), type=Act)
+        if known.get(act.generation) == (act.bundle, act.actor):
+            continue
         row = {
             "problem": problem,
             "generation": act.generation,
@@ -148,7 +162,11 @@ def import_acts(connection: Connection, store: Path, problem: str) -> list[Act]:
             "started_at": act.started_at,
             "acknowledged_at": act.started_at,
         }
-        insert_missing(connection, releases, row, ("problem", "generation"))
+        if act.generation in known:
+            mine = (releases.c.problem == problem, releases.c.generation == act.generation)
+            connection.execute(update(releases).where(*mine).values(row))
+        else:
+            connection.execute(insert(releases).values(row))
         found.append(act)
     return found
 
@@ -160,6 +178,31 @@ def pending_releases(connection: Connection, problem: str) -> Sequence[Row[Any]]
         .where(releases.c.problem == problem, releases.c.state == "pending")
         .order_by(releases.c.generation)
     ).all()
+
+
+def newest_served(connection: Connection, problem: str) -> Row[Any] | None:
+    """The newest release that was carried out: its version is the one to serve."""
+    return connection.execute(
+        select(releases)
+        .where(releases.c.problem == problem, releases.c.state.in_(("promoted", "rolled_back_to")))
+        .order_by(releases.c.generation.desc())
+        .limit(1)
+    ).first()
+
+
+def served_before(connection: Connection, problem: str, generation: int) -> list[Former]:
+    """The bundles of the releases carried out before a generation, newest first."""
+    rows = connection.execute(
+        select(releases.c.version, releases.c.bundle)
+        .where(
+            releases.c.problem == problem,
+            releases.c.generation < generation,
+            releases.c.state.in_(("promoted", "rolled_back_to")),
+        )
+        .order_by(releases.c.generation.desc())
+        .limit(N_FORMER)
+    )
+    return [Former(str(row.version), row.bundle) for row in rows]
 
 
 def release_history(connection: Connection, problem: str, newest: int) -> Sequence[Row[Any]]:

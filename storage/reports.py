@@ -52,6 +52,13 @@ def drift_of_run(connection: Connection, run_id: str) -> Row[Any] | None:
     return connection.execute(select(drift_results).where(drift_results.c.run_id == run_id)).first()
 
 
+def gate_decision(connection: Connection, run_id: str) -> Row[Any] | None:
+    """The gate's decision in one run, or None."""
+    return connection.execute(
+        select(decisions).where(decisions.c.run_id == run_id, decisions.c.kind == "gate")
+    ).first()
+
+
 def latest_performance(connection: Connection, problem: str) -> Row[Any] | None:
     """The newest performance measurement, or None."""
     return connection.execute(
@@ -75,9 +82,9 @@ def decisions_of(
 
 
 def served_rows(connection: Connection, problem: str, newest: int) -> Sequence[Row[Any]]:
-    """The newest served predictions by event time, newest first: event_time and features."""
+    """The newest served predictions by event time, newest first, with the version that answered."""
     return connection.execute(
-        select(predictions.c.event_time, predictions.c.features)
+        select(predictions.c.event_time, predictions.c.features, predictions.c.model_version)
         .where(predictions.c.problem == problem)
         .order_by(predictions.c.event_time.desc(), predictions.c.id.desc())
         .limit(newest)

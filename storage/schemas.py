@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, select
@@ -16,7 +17,7 @@ from storage.tables import schemas
 def read_schema(engine: Engine, problem: Problem) -> Schema | None:
     """The problem's schema, or None while its file leaves open what no batch has told yet."""
     try:
-        return Schema.of(problem)
+        return schema_of(problem)
     except ValueError:
         pass
     with reading(engine) as connection:
@@ -27,6 +28,19 @@ def read_schema(engine: Engine, problem: Problem) -> Schema | None:
         return None
     features = tuple(Feature(**feature) for feature in found["features"])
     return Schema(problem.target, found["task"], features, tuple(found["classes"]))
+
+
+def schema_of(problem: Problem) -> Schema:
+    """The schema that a problem spells out, its positive class last.
+
+    Raises ValueError when something still has to be inferred from data.
+    """
+    schema = Schema.of(problem)
+    positive = problem.positive_class
+    if schema.task != "binary" or positive is None:
+        return schema
+    others = tuple(name for name in schema.classes if name != positive)
+    return replace(schema, classes=(*others, positive))
 
 
 def keep_schema(connection: Connection, problem: str, schema: Schema) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,12 +20,17 @@ from tasks.run import Run
 MOST_ROWS = 40
 
 
+def artifact_key(problem: str, key: str) -> str:
+    """A key as Prefect takes it: lower case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9-]", "-", f"{problem}-{key}")
+
+
 def show(run: Run, key: str, markdown: str) -> None:
     """Leave a markdown artifact with the flow run; a failing Prefect server is no failure here."""
     if FlowRunContext.get() is None:
         return
     try:
-        create_markdown_artifact(markdown, key=f"{run.name}-{key}".replace(".", "-"))
+        create_markdown_artifact(markdown, key=artifact_key(run.name, key))
     except Exception as error:
         logger.warning("{}: artifact {} was not kept: {}", run.name, key, type(error).__name__)
 
@@ -37,7 +43,7 @@ def show_link(run: Run, key: str, path: str) -> None:
     link = f"http://{settings.api_host}:{settings.api_port}/problems/{run.name}/drift/report"
     try:
         create_link_artifact(
-            link, link_text=f"Evidently report ({path})", key=f"{run.name}-{key}".replace(".", "-")
+            link, link_text=f"Evidently report ({path})", key=artifact_key(run.name, key)
         )
     except Exception as error:
         logger.warning("{}: artifact {} was not kept: {}", run.name, key, type(error).__name__)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
+from itertools import takewhile
+from typing import Any
 
 import numpy as np
+from sqlalchemy import Row
 
 from learning import alert_text
 from learning.decision import Decision, RetrainEvidence, RetrainState, decide_retrain
@@ -19,6 +23,7 @@ from tasks.run import Run
 from tasks.step import step
 
 N_ATTEMPTS = 50
+N_FORGIVEN = 2
 
 
 @step("decide whether to retrain")
@@ -85,7 +90,8 @@ def _evidence(
 def _n_labelled_at_last_attempt(run: Run) -> int:
     with reading(run.engine) as connection:
         past = reports.decisions_of(connection, run.name, "retrain", newest=1000)
-        tried = {row.run_id for row in models.attempts(connection, run.name, N_ATTEMPTS)}
+        attempts = models.attempts(connection, run.name, N_ATTEMPTS)
+    tried = {row.run_id for row in _counted(attempts)}
     for row in past:
         if row.go and row.run_id in tried and row.run_id != run.run_id:
             return int(row.evidence.get("n_labelled", 0))
@@ -96,16 +102,24 @@ def _state(run: Run) -> RetrainState:
     with reading(run.engine) as connection:
         attempts = models.attempts(connection, run.name, N_ATTEMPTS)
         champion = models.champion(connection, run.name)
-    refusals = 0
-    for attempt in attempts:
-        if attempt.state != "refused":
-            break
-        refusals += 1
+    counted = _counted(attempts)
+    judged = [attempt for attempt in attempts if attempt.state != "abandoned"]
+    refusals = len(list(takewhile(lambda attempt: attempt.state == "refused", judged)))
     day_ago = run.now - timedelta(days=1)
     return RetrainState(
         has_champion=champion is not None,
         champion_clock=champion.clock if champion is not None else None,
-        last_attempt=attempts[0].clock if attempts else None,
+        last_attempt=counted[0].clock if counted else None,
         attempts_today=sum(day_ago < attempt.clock <= run.now for attempt in attempts),
         refusals_in_a_row=refusals,
     )
+
+
+def _counted(attempts: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+    """The attempts that use up rows and start the cooldown, newest first.
+
+    What a killed process left behind does not, so that the next run tries again; only after it
+    died so twice, since the third death would have the same cause.
+    """
+    n_dead = len(list(takewhile(lambda attempt: attempt.state == "abandoned", attempts)))
+    return attempts[n_dead:] if n_dead <= N_FORGIVEN else attempts

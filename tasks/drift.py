@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from loguru import logger
 from sqlalchemy import Row
 
 from learning import alert_text
@@ -15,13 +16,13 @@ from learning.alert import Alert
 from learning.drift import DriftResult, check_drift
 from learning.drift_report import render_report
 from learning.phrases import DriftedFeature
-from learning.rows import Rows, Schema, encode
+from learning.rows import EVENT_TIME, LABEL, Rows, encode
 from storage import reports
 from storage.bundles import write_atomically
 from storage.database import reading
 from storage.observations import SOURCE, read_observations
 from tasks.artifacts import show_drift, show_link
-from tasks.champion import Champion, encode_served, load_champion
+from tasks.champion import Champion, load_champion, served_frame
 from tasks.run import Run
 from tasks.step import step
 
@@ -29,11 +30,12 @@ from tasks.step import step
 @step("check for data drift", retries=True)
 def watch_drift(run: Run) -> DriftResult | None:
     """Test the current window against the reference and keep the result; None without champion."""
-    champion, schema = load_champion(run), run.schema
-    if champion is None or schema is None:
+    champion = load_champion(run)
+    if champion is None:
         return None
-    current = current_window(run, champion, schema)
-    result = check_drift(champion.reference, current.x, schema.features, run.problem.drift)
+    current = current_window(run, champion)
+    features = champion.schema.features
+    result = check_drift(champion.reference, current.x, features, run.problem.drift)
     with reading(run.engine) as connection:
         before = reports.latest_drift(connection, run.name)
     with run.commit() as connection:
@@ -59,21 +61,21 @@ def watch_drift(run: Run) -> DriftResult | None:
     return result
 
 
-def current_window(run: Run, champion: Champion, schema: Schema) -> Rows:
+def current_window(run: Run, champion: Champion) -> Rows:
     """The newest rows behind the champion's training window: served ones and new observations.
+
+    Encoded as the champion sees them, whatever the problem file says by now.
 
     Observations that came from feedback are left out, since they were served before.
     """
     newest = run.problem.windows.current_rows
     with reading(run.engine) as connection:
         served = reports.served_rows(connection, run.name, newest)
-    parts = [
-        encode_served(
-            [pd.Timestamp(row.event_time) for row in served],
-            [list(row.features) for row in served],
-            schema,
-        )
-    ]
+    schema = champion.schema
+    inputs = served_frame(run, served, schema.names)
+    inputs[EVENT_TIME] = pd.to_datetime([row.event_time for row in served], utc=True)
+    inputs[LABEL] = None
+    parts = [encode(inputs, schema)]
     observed = read_observations(run.store, run.name)
     if len(observed):
         observed = observed[observed[SOURCE] != "feedback"].tail(newest)
@@ -112,26 +114,36 @@ def _drift_alert(result: DriftResult, version: int) -> Alert:
 def render_drift_report(run: Run) -> str | None:
     """Render the document when the verdict turned, or the last one is old; never fails the run.
 
-    Returns its path below the home folder, None when there was nothing new to render.
+    Returns its path below the home folder, None when there was nothing new to render. A challenger
+    that took over in this run changes nothing: the document shows the check that was made.
     """
-    champion, schema = load_champion(run), run.schema
     with reading(run.engine) as connection:
         result = reports.drift_of_run(connection, run.run_id)
-    if champion is None or schema is None or result is None or result.drift_share is None:
-        return None
-    if not _is_report_due(run, result):
-        return None
-    current = current_window(run, champion, schema)
-    rules = run.problem.drift
-    html = render_report(champion.reference, current.x, schema.features, rules.alpha, rules.share)
-    if html is None:
+    if result is None or result.drift_share is None or not _is_report_due(run, result):
         return None
     path = f"reports/{run.name}/{run.run_id}.html"
-    write_atomically(run.settings.home / path, html.encode())
+    try:
+        html = _render(run, int(result.model_version))
+        if html is None:
+            return None
+        write_atomically(run.settings.home / path, html.encode())
+    except Exception as error:  # a picture that cannot be drawn is no reason to fail
+        logger.warning("{}: no drift report: {}: {}", run.name, type(error).__name__, error)
+        return None
     with run.commit() as connection:
         reports.attach_report(connection, run.run_id, path)
     show_link(run, "drift-report", path)
     return path
+
+
+def _render(run: Run, version: int) -> str | None:
+    checked = load_champion(run, version)
+    if checked is None:
+        return None
+    rules = run.problem.drift
+    current = current_window(run, checked)
+    features = checked.schema.features
+    return render_report(checked.reference, current.x, features, rules.alpha, rules.share)
 
 
 def _is_report_due(run: Run, result: Row[Any]) -> bool:

@@ -27,15 +27,16 @@ def judge_candidate(run: Run, version: int) -> Verdict:
         raise LookupError(f"{run.name}: version {version} has no bundle to judge")
     manifest = read_bundle(run.store, run.name, row.bundle).manifest
     table = pd.read_parquet(training_folder(run.settings.home, run.name, version) / EVALUATION)
+    rival = champion if champion is not None and champion.manifest.task == manifest.task else None
     contest = Contest(
         task=manifest.task,
         metric=manifest.metric,
         y=table["y"].to_numpy(dtype="float64"),
         challenger=_outputs(table, "challenger"),
         rival=_outputs(table, "rival"),
-        rival_name="the dummy" if champion is None else f"champion {champion.version}",
+        rival_name="the dummy" if rival is None else f"champion {rival.version}",
         threshold=manifest.threshold or 0.5,
-        rival_threshold=0.5 if champion is None else champion.manifest.threshold or 0.5,
+        rival_threshold=0.5 if rival is None else rival.manifest.threshold or 0.5,
     )
     parity = Parity(
         int(manifest.parity["n_rows"]),

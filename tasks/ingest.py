@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,25 +16,20 @@ from sqlalchemy import Row
 
 from learning import alert_text
 from learning.generator import generate
-from learning.inference import InferenceError, infer_problem
+from learning.inference import InferenceError
 from learning.rows import Schema
-from learning.validation import BatchRefusedError, Validated, validate
+from learning.validation import BatchRefusedError
 from storage import batches
 from storage.database import reading
-from storage.observations import (
-    BATCH_ID,
-    INGESTED_AT,
-    SOURCE,
-    append_batch,
-    arrow_schema,
-)
-from storage.schemas import keep_schema
-from storage.tabular import TableError, read_table
+from storage.tabular import TableError, read_open_table
+from tasks.batch import Stored, store_batch
+from tasks.champion import served_frame
 from tasks.run import Run
 from tasks.step import step
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 MOST_FEEDBACK = 50_000
+SOURCE_LENGTH = 512
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,7 @@ class Ingested:
     n_rows: int
     n_quarantined: int
     refused: tuple[str, ...] = ()
+    n_repeated: int = 0
 
 
 def inbox_folder(home: Path, problem: str) -> Path:
@@ -57,29 +54,59 @@ def ingest_inbox(run: Run) -> Ingested:
     """Read each new file of the inbox, oldest name first."""
     folder = inbox_folder(run.settings.home, run.name)
     folder.mkdir(parents=True, exist_ok=True)
-    n_batches = n_rows = n_bad = 0
+    stored: list[Stored] = []
     refused: list[str] = []
     for path in sorted(folder.iterdir()):
         if not path.is_file() or path.name.startswith(".") or not path.name.endswith(SUFFIXES):
             continue
-        reason = _ingest_file(run, path)
-        _move(path, folder / ("refused" if isinstance(reason, str) else "done"))
-        if isinstance(reason, str):
-            refused.append(f"{path.name}: {reason}")
+        content = _read_settled(run, path)
+        if content is None:
             continue
-        n_batches, n_rows, n_bad = n_batches + 1, n_rows + reason[0], n_bad + reason[1]
-    return Ingested("inbox", n_batches, n_rows, n_bad, tuple(refused))
+        outcome = _ingest_file(run, path.name, content)
+        _move(path, folder / ("refused" if isinstance(outcome, str) else "done"))
+        if isinstance(outcome, str):
+            refused.append(f"{path.name}: {outcome}")
+        else:
+            stored.append(outcome)
+    return Ingested(
+        "inbox",
+        len(stored),
+        sum(one.n_rows for one in stored),
+        sum(one.n_quarantined for one in stored),
+        tuple(refused),
+        sum(one.n_repeated for one in stored),
+    )
 
 
-def _ingest_file(run: Run, path: Path) -> tuple[int, int] | str:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    source, batch_id = f"inbox/{path.name}", f"file:{digest}"
-    with reading(run.engine) as connection:
-        if batches.is_known(connection, run.name, batch_id):
-            logger.info("{}: {} was ingested before; nothing to add", run.name, path.name)
-            return (0, 0)
+def _read_settled(run: Run, path: Path) -> bytes | None:
+    """A file's bytes; None when it is still being written, or cannot be read: it stays there."""
     try:
-        frame = read_table(path)
+        before = path.stat()
+        content = path.read_bytes()
+        after = path.stat()
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        reason = f"{path.name}: cannot be read: {error.strerror}; make it readable for this user"
+        logger.warning("{}: {}", run.name, reason)
+        with run.commit() as connection:
+            run.alert(connection, alert_text.batch_refused(f"inbox/{path.name}", 0, reason), reason)
+        return None
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        logger.info("{}: {} is still being written; it waits", run.name, path.name)
+        return None
+    return content
+
+
+def _ingest_file(run: Run, name: str, content: bytes) -> Stored | str:
+    digest = hashlib.sha256(content).hexdigest()
+    source, batch_id = f"inbox/{name}"[:SOURCE_LENGTH], f"file:{digest}"
+    with reading(run.engine) as connection:
+        if batches.is_ingested(connection, run.name, batch_id):
+            logger.info("{}: {} was ingested before; nothing to add", run.name, name)
+            return Stored()
+    try:
+        frame = read_open_table(io.BytesIO(content), name)
         return store_batch(run, frame, source, batch_id)
     except (TableError, BatchRefusedError, InferenceError) as error:
         _refuse(run, source, batch_id, str(error))
@@ -133,8 +160,8 @@ def generate_rows(run: Run, first: int, n_rows: int) -> Ingested:
     """Store generated rows ``first`` to ``first + n_rows`` as one batch."""
     frame = generate(run.problem, n_rows, first)
     batch_id = f"generator:{first}-{first + n_rows}"
-    stored, bad = store_batch(run, frame, "generator", batch_id, watermark=first + n_rows)
-    return Ingested("generator", 1, stored, bad)
+    stored = store_batch(run, frame, "generator", batch_id, watermark=first + n_rows)
+    return Ingested("generator", 1, stored.n_rows, stored.n_quarantined, (), stored.n_repeated)
 
 
 @step("ingest feedback", retries=True)
@@ -147,105 +174,27 @@ def ingest_feedback(run: Run) -> Ingested:
         batches.claim_feedback(connection, run.name, f"feedback:{run.run_id}", MOST_FEEDBACK)
     with reading(run.engine) as connection:
         claims = batches.unfinished_claims(connection, run.name)
-    n_rows = n_bad = 0
+    stored: list[Stored] = []
     for batch_id in claims:
         with reading(run.engine) as connection:
             rows = batches.claimed_feedback(connection, run.name, batch_id)
-        frame = _feedback_frame(rows, schema)
-        stored, bad = store_batch(run, frame, "feedback", batch_id, is_fed_back=True)
-        n_rows, n_bad = n_rows + stored, n_bad + bad
-    return Ingested("feedback", len(claims), n_rows, n_bad)
-
-
-def _feedback_frame(listed: Sequence[Row[Any]], schema: Schema) -> pd.DataFrame:
-    columns = list(zip(*(row.features for row in listed), strict=True)) if listed else []
-    frame = pd.DataFrame(
-        {name: list(values) for name, values in zip(schema.names, columns, strict=False)},
-        columns=list(schema.names),
+        frame = _feedback_frame(run, rows, schema)
+        stored.append(store_batch(run, frame, "feedback", batch_id, is_fed_back=True))
+    return Ingested(
+        "feedback",
+        len(claims),
+        sum(one.n_rows for one in stored),
+        sum(one.n_quarantined for one in stored),
+        (),
+        sum(one.n_repeated for one in stored),
     )
+
+
+def _feedback_frame(run: Run, listed: Sequence[Row[Any]], schema: Schema) -> pd.DataFrame:
+    frame = served_frame(run, listed, schema.names)
     frame[schema.target] = [row.actual for row in listed]
     frame["_prediction_time"] = pd.to_datetime([row.event_time for row in listed], utc=True)
-    frame["_prediction_key"] = [row.key or row.prediction_id for row in listed]
+    # What a client calls its key tells rows apart only where the problem has a key.
+    has_key = run.problem.key is not None
+    frame["_prediction_key"] = [(has_key and row.key) or row.prediction_id for row in listed]
     return frame
-
-
-def store_batch(
-    run: Run,
-    frame: pd.DataFrame,
-    source: str,
-    batch_id: str,
-    watermark: int | None = None,
-    is_fed_back: bool = False,
-) -> tuple[int, int]:
-    """Validate a batch, append its good rows to the observations, note it and tell of it.
-
-    Returns how many rows were stored and how many quarantined. Each part is idempotent, so a
-    crash anywhere is mended by storing the same batch again.
-    """
-    problem, schema = run.problem, _schema_for(run, frame)
-    if is_fed_back:
-        changes = {"event_time": "_prediction_time", "key": "_prediction_key"}
-        problem = problem.model_copy(update={**changes, "max_bad_share": 1.0})
-    checked = None if is_fed_back and frame.empty else validate(frame, problem, schema, run.now)
-    version = _append(run, checked, schema, source, batch_id) if checked else None
-    n_rows, n_bad = (len(checked.good), len(checked.bad)) if checked else (0, 0)
-    with run.commit() as connection:
-        is_new = batches.record_batch(
-            connection,
-            {
-                "problem": run.name,
-                "batch_id": batch_id,
-                "source": source,
-                "state": "ingested",
-                "n_rows": n_rows,
-                "n_quarantined": n_bad,
-                "watermark": watermark,
-                "data_version": version,
-            },
-        )
-        if is_new and checked is not None:
-            rows = [
-                {"row_number": bad.row_number, "quarantine_reason": bad.reason, "row": bad.row}
-                for bad in checked.bad
-            ]
-            batches.quarantine_rows(connection, run.name, batch_id, rows)
-            alert = alert_text.batch_ingested(source, n_rows, n_bad, checked.reasons)
-            run.alert(connection, alert, batch_id)
-    return n_rows, n_bad
-
-
-def _schema_for(run: Run, frame: pd.DataFrame) -> Schema:
-    schema = run.schema
-    if schema is not None:
-        return schema
-    problem = run.problem
-    inferred = infer_problem(
-        frame,
-        problem.target,
-        name=problem.name,
-        event_time=problem.event_time,
-        key=problem.key,
-        drop=problem.drop,
-    ).problem
-    changes = {"task": problem.task} if problem.task != "auto" else {}
-    if problem.features:
-        changes["features"] = problem.features  # type: ignore[assignment]
-    if problem.classes:
-        changes["classes"] = problem.classes  # type: ignore[assignment]
-    schema = Schema.of(inferred.model_copy(update=changes))
-    with run.commit() as connection:
-        keep_schema(connection, run.name, schema)
-    return schema
-
-
-def _append(run: Run, checked: Validated, schema: Schema, source: str, batch_id: str) -> int | None:
-    if checked.good.empty:
-        return None
-    frame = checked.good
-    frame[INGESTED_AT] = pd.Timestamp(run.now)
-    frame[BATCH_ID] = batch_id
-    frame[SOURCE] = source.partition("/")[0]
-    numeric = [f.name for f in schema.features if f.kind == "numeric"]
-    categorical = [f.name for f in schema.features if f.kind == "categorical"]
-    columns = arrow_schema(numeric, categorical, schema.task == "regression")
-    return append_batch(run.store, run.name, frame, columns, batch_id)

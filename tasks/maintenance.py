@@ -12,6 +12,7 @@ from tasks.step import step
 
 REPORTS_KEPT = 50
 DRAFT_SECONDS = 3_600
+WORD_SECONDS = 86_400
 
 
 @step("compact observations", retries=True)
@@ -22,7 +23,7 @@ def compact_observations(run: Run) -> int:
 
 @step("remove old files")
 def remove_old_files(run: Run) -> int:
-    """Remove all but the newest drift documents, and drafts that a crash left behind."""
+    """Remove old drift documents, and what killed writers and killed servers left behind."""
     folder = run.settings.home / "reports" / run.name
     documents = sorted(folder.glob("*.html"), key=lambda path: path.stat().st_mtime)
     removed = 0
@@ -32,6 +33,10 @@ def remove_old_files(run: Run) -> int:
     for draft in (run.store / "bundles" / run.name).glob(".draft-*"):
         if _age_seconds(draft) > DRAFT_SECONDS:
             shutil.rmtree(draft, ignore_errors=True)
+            removed += 1
+    for word in (run.store / "servers" / run.name).glob("*.json"):
+        if _age_seconds(word) > WORD_SECONDS:
+            word.unlink(missing_ok=True)
             removed += 1
     return removed
 

@@ -26,9 +26,10 @@ from tasks.step import step
 @step("measure live performance", retries=True)
 def watch_performance(run: Run) -> PerformanceResult | None:
     """Measure the champion on mature labels and keep the result; None without champion."""
-    champion, schema = load_champion(run), run.schema
-    if champion is None or schema is None:
+    champion = load_champion(run)
+    if champion is None:
         return None
+    schema = champion.schema
     until = mature_until(run)
     version = str(champion.version)
     rules = run.problem.performance

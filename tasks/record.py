@@ -8,7 +8,7 @@ from loguru import logger
 from sqlalchemy import Row
 
 from storage import models, registry
-from storage.bundles import read_bundle
+from storage.bundles import BundleError, read_bundle
 from storage.database import reading
 from tasks.run import Run
 from tasks.step import step
@@ -29,19 +29,28 @@ def record_versions(run: Run) -> int:
             for row in models.attempts(connection, run.name, N_LATEST)
             if row.bundle is not None and row.mlflow_version is None
         ]
+    recorded = 0
     try:
         for row in reversed(waiting):
-            _record(run, row)
+            try:
+                _record(run, row)
+                recorded += 1
+            except (BundleError, FileNotFoundError) as error:
+                logger.warning(
+                    "{}: version {} cannot be recorded: {}", run.name, row.version, error
+                )
         _align_aliases(run)
     except registry.RegistryError as error:
         logger.warning("{}: {}; recorded later", run.name, error)
-        return 0
-    return len(waiting)
+    return recorded
 
 
 def _record(run: Run, row: Row[Any]) -> None:
     uri = run.settings.tracking_uri
     manifest = read_bundle(run.store, run.name, row.bundle).manifest
+    folder = training_folder(run.settings.home, run.name, row.version)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"its files in {folder} are gone")
     tags = {"perennial.run_id": row.run_id, "perennial.version": str(row.version)}
     mlflow_run_id = row.mlflow_run_id or registry.open_run(
         uri, run.name, f"{run.name} v{row.version}", tags, run.settings.home
@@ -58,7 +67,7 @@ def _record(run: Run, row: Row[Any]) -> None:
             **manifest.parameters,
         },
         {name: value for name, value in manifest.metrics.items() if value is not None},
-        training_folder(run.settings.home, run.name, row.version),
+        folder,
     )
     registry.tag_version(
         uri, run.name, mlflow_version, {"state": row.state, "reason": row.reason or ""}

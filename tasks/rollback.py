@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from storage import releases
 from storage.bundles import BundleError, read_bundle
-from storage.pointers import Former, Pointer, read_pointer
+from storage.pointers import Former, Pointer, pointer_path, read_pointer
 from tasks.reconcile import import_acts
 from tasks.run import Run
 from tasks.step import step
@@ -22,11 +24,15 @@ def roll_back(store: Path, problem: str, to: int | None, actor: str, reason: str
     The tables learn of it at the next run of the loop. Raises RollbackError when there is no such
     bundle, BundleError when it is damaged.
     """
-    pointer = read_pointer(store, problem)
-    if pointer is None:
+    try:
+        pointer = read_pointer(store, problem)
+    except msgspec.MsgspecError:
         raise RollbackError(
-            f"{problem}: nothing was ever promoted: nothing to go back to"
-        )
+            f"{problem}: the file that says what is served, {pointer_path(store, problem)}, cannot "
+            "be read; `perennial run maintain` writes it again from the database"
+        ) from None
+    if pointer is None:
+        raise RollbackError(f"{problem}: nothing was ever promoted: nothing to go back to")
     target = _find(store, pointer, to)
     read_bundle(store, problem, target.bundle)
     return releases.point(
@@ -37,11 +43,17 @@ def roll_back(store: Path, problem: str, to: int | None, actor: str, reason: str
 def _find(store: Path, pointer: Pointer, to: int | None) -> Former:
     others = [former for former in pointer.former if former.bundle != pointer.bundle]
     if to is None:
-        if not others:
-            raise RollbackError(
-                f"{pointer.problem}: version {pointer.version} is the only one ever served"
-            )
-        return others[0]
+        # What was served before this version first was: a second rollback goes further back.
+        bundles = [former.bundle for former in pointer.former]
+        first = (
+            len(bundles) - bundles[::-1].index(pointer.bundle) if pointer.bundle in bundles else 0
+        )
+        if older := [former for former in pointer.former[first:] if former in others]:
+            return older[0]
+        hint = f"; to serve {others[0].version} again, name it with --to" if others else ""
+        raise RollbackError(
+            f"{pointer.problem}: nothing was served before version {pointer.version}{hint}"
+        )
     if str(to) == pointer.version:
         raise RollbackError(f"{pointer.problem}: version {to} is already served")
     for former in others:

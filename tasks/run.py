@@ -138,9 +138,13 @@ def _ended(run: Run) -> Iterator[None]:
     except LeaseLostError:
         raise
     except Exception as error:
-        with run.commit() as connection:
-            end_run(connection, run.run_id, "failed", f"{type(error).__name__}: {error}"[:2000])
-            run.alert(connection, alert_text.failed(run.flow, f"{type(error).__name__}: {error}"))
+        try:
+            with run.commit() as connection:
+                text = f"{type(error).__name__}: {error}"
+                end_run(connection, run.run_id, "failed", text[:2000])
+                run.alert(connection, alert_text.failed(run.flow, text))
+        except (LeaseLostError, SQLAlchemyError) as second:
+            logger.warning("{}: the failure was not written down: {}", run.name, second)
         raise
     with run.commit() as connection:
         end_run(connection, run.run_id, "done", "")
@@ -154,9 +158,11 @@ def is_covered(settings: Settings, problem: str, flow: str, due: datetime) -> bo
     """
     try:
         engine = open_engine(settings.sql_url)
-        with reading(engine) as connection:
-            last = previous_run(connection, problem, flow)
-        engine.dispose()
+        try:
+            with reading(engine) as connection:
+                last = previous_run(connection, problem, flow)
+        finally:
+            engine.dispose()
     except SQLAlchemyError:
         return False
     return last is not None and last.state == "done" and last.started_at > due

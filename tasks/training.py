@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from loguru import logger
+from numpy.typing import NDArray
 
 from learning import alert_text
 from learning.charts import evaluation_charts
 from learning.decision import Decision
 from learning.models import TrainingError
-from learning.onnx_export import run_graph
 from learning.rows import Rows, Schema, encode
 from learning.search import Trial, thin
 from learning.training import Challenger, feature_importance, train_challenger
@@ -27,7 +27,7 @@ from storage import models, registry
 from storage.bundles import MANIFEST, MODEL, REFERENCE, sha256, write_bundle
 from storage.manifest import FeatureSpec, Golden, Manifest, RiskBand, encode_manifest
 from storage.observations import data_version, read_observations
-from tasks.champion import Champion, load_champion
+from tasks.champion import Champion, load_champion, rival_output
 from tasks.run import Run
 from tasks.step import step
 
@@ -63,7 +63,8 @@ def train_candidate(run: Run, decision: Decision) -> Trained | None:
         )
     champion = load_champion(run)
     data = data_version(run.store, run.name)
-    rows = encode(read_observations(run.store, run.name, data, labelled_only=True), schema)
+    frame = read_observations(run.store, run.name, data, labelled_only=True)
+    rows = encode(frame, schema)
     try:
         challenger = train_challenger(
             rows,
@@ -76,7 +77,11 @@ def train_candidate(run: Run, decision: Decision) -> Trained | None:
     except TrainingError as error:
         refuse_version(run, version, champion, str(error))
         return None
-    _write(run, version, challenger, champion, schema, int(data or 0), decision)
+    rival = challenger.dummy_output
+    if champion is not None:
+        newest = frame[~np.isnan(rows.y)].tail(len(challenger.holdout))
+        rival = rival_output(champion, newest, schema, rival)
+    _write(run, version, challenger, rival, schema, int(data or 0), decision)
     seconds = time.perf_counter() - began
     with run.commit() as connection:
         run.done(connection, "train", version=version, seconds=seconds)
@@ -99,7 +104,7 @@ def _write(
     run: Run,
     version: int,
     challenger: Challenger,
-    champion: Champion | None,
+    rival: NDArray[Any],
     schema: Schema,
     data: int,
     decision: Decision,
@@ -115,7 +120,7 @@ def _write(
     bundle = write_bundle(run.store, manifest, files)
     for name, content in {**files, MANIFEST: encode_manifest(manifest)}.items():
         (folder / "bundle" / name).write_bytes(content)
-    _write_evaluation(folder, challenger, champion, schema, importance)
+    _write_evaluation(folder, challenger, rival, schema, importance)
     with run.commit() as connection:
         models.update_version(
             connection,
@@ -209,15 +214,12 @@ def _golden(challenger: Challenger) -> Golden:
 def _write_evaluation(
     folder: Path,
     challenger: Challenger,
-    champion: Champion | None,
+    rival: NDArray[Any],
     schema: Schema,
     importance: dict[str, float],
 ) -> None:
     holdout = challenger.holdout
     columns: dict[str, Any] = {"event_time": holdout.times, "y": holdout.y}
-    rival = challenger.dummy_output
-    if champion is not None:
-        rival = run_graph(champion.graph, holdout.x)
     sides = {"challenger": challenger.output, "rival": rival, "dummy": challenger.dummy_output}
     for side, output in sides.items():
         for column in range(output.shape[1]):
@@ -248,4 +250,3 @@ def _iso(time_of: np.datetime64) -> str:
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
