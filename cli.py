@@ -250,6 +250,17 @@ def generate(
         generate_rows(_settings(quiet=True), problem, rows, drift, of, start, out_file)
 
 
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Check this installation; each finding says what to do. Exit 1 when something is wrong."""
+    from operate import doctor as checks
+
+    with clear_errors():
+        findings = checks.examine(_settings(quiet=True))
+        show(checks.as_json(findings), as_json, lambda console: checks.show(findings, console))
+        raise typer.Exit(0 if checks.as_json(findings)["ok"] else 1)
+
+
 @token.command("create")
 def token_create(
     scope: Annotated[list[str], typer.Option(help="predict, feedback, read or admin.")],

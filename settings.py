@@ -50,6 +50,16 @@ class Settings(BaseSettings):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
+    @field_validator("store_url")
+    @classmethod
+    def _only_files(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value and not value.startswith("file://"):
+            raise ValueError(
+                f"found a {value.partition('://')[0]}:// address; bundles and pointers are kept "
+                "on a file system so far: expected file:///a/folder that all parts can reach"
+            )
+        return value
+
     @field_validator("home", "problems", "clock")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
