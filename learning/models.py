@@ -87,7 +87,7 @@ def fit(
     # Threads that wait for each other cost small fits more than they save, above all on a machine
     # that also answers predictions.
     with threadpool_limits(1 if rows.x.size < 1_000_000 else None):
-        estimator.fit(rows.x, target)
+        estimator.fit(_without_empty_columns(rows.x) if kind == "boosting" else rows.x, target)
     if kind == "boosting":
         _snap_thresholds(estimator)
     return Fitted(kind, dict(parameters), estimator, classes, len(schema.classes))
@@ -105,9 +105,7 @@ def _estimator(kind: str, parameters: dict[str, Any], schema: Schema, seed: int)
         return Pipeline([("prepare", _linear_inputs(schema)), ("model", model)])
     if kind == "forest":
         forest = RandomForestRegressor if is_regression else RandomForestClassifier
-        model = forest(
-            n_estimators=60, max_features=0.5, n_jobs=1, random_state=seed, **parameters
-        )
+        model = forest(n_estimators=60, max_features=0.5, n_jobs=1, random_state=seed, **parameters)
         return Pipeline([("prepare", _tree_inputs(schema)), ("model", model)])
     if kind == "boosting":
         # No imputer or scaler: boosting handles NaN, and float32 parity depends on raw inputs.
@@ -122,6 +120,15 @@ def _estimator(kind: str, parameters: dict[str, Any], schema: Schema, seed: int)
             else DummyClassifier(strategy="prior")
         )
     raise ValueError(f"unknown kind of model {kind!r}; expected one of {sorted(GRIDS)}")
+
+
+def _without_empty_columns(x: Matrix) -> Matrix:
+    """The rows with zeros where a column has no value at all, which boosting cannot bin.
+
+    No tree splits on a constant, so that answers do not depend on the column.
+    """
+    is_empty = np.isnan(x).all(axis=0)
+    return np.where(is_empty, np.float32(0), x) if is_empty.any() else x
 
 
 def _snap_thresholds(boosting: Any) -> None:

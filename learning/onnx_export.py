@@ -24,8 +24,8 @@ OPSET = {"": 21, "ai.onnx.ml": 3}
 class Parity:
     """How far the graph's answers are from the fitted model's, at the worst row.
 
-    ``largest_difference`` is absolute for probabilities and relative to the spread of the
-    outputs for values.
+    ``largest_difference`` is absolute for probabilities and relative to the largest output for
+    values; infinite when the graph gives anything but finite numbers, or was shown no rows.
     """
 
     n_rows: int
@@ -106,10 +106,10 @@ def parity_rows(x: Matrix, n_rows: int, seed: int = 0) -> Matrix:
 
 def check_parity(fitted: Fitted, content: bytes, x: Matrix, tolerance: float) -> Parity:
     """Compare the graph with the fitted model on encoded rows."""
+    if not len(x):
+        return Parity(0, float("inf"), tolerance)
     expected, found = fitted.output(x), run_graph(content, x)
-    scale = 1.0
-    if not fitted.n_classes:
-        scale = max(float(np.abs(expected).max()), float(expected.std()), 1e-12)
-    difference = np.abs(expected - found) / scale
-    largest = float(difference.max()) if np.isfinite(found).all() else float("inf")
-    return Parity(len(x), largest, tolerance)
+    if expected.shape != found.shape or not np.isfinite(found).all():
+        return Parity(len(x), float("inf"), tolerance)
+    scale = 1.0 if fitted.n_classes else max(float(np.abs(expected).max()), 1e-12)
+    return Parity(len(x), float((np.abs(expected - found) / scale).max()), tolerance)
