@@ -42,7 +42,8 @@ class Verdict:
 class Contest:
     """The same holdout rows seen by all: labels [n] and outputs [n, classes or 1].
 
-    ``rival`` is the champion's output, or the dummy's when there is no champion.
+    ``rival`` is the champion's output, or the dummy's when there is no champion. ``is_first``
+    says that nothing is served yet.
     """
 
     task: Task
@@ -53,13 +54,16 @@ class Contest:
     rival_name: str
     threshold: float = 0.5
     rival_threshold: float = 0.5
+    is_first: bool = False
 
 
 def judge(contest: Contest, parity: Parity, rules: GateRules, seed: int = 0) -> Verdict:
     """Promote only if the challenger is better beyond chance and every floor holds.
 
     The gain is the paired difference of the metric on the same rows; its interval is a percentile
-    bootstrap over rows, at ``confidence``, whose lower end must exceed ``min_gain``.
+    bootstrap over rows, at ``confidence``, whose lower end must exceed ``min_gain``. A first
+    champion must be better than the dummy, if not beyond chance: the alternative is no answer at
+    all, and nothing better is lost.
     """
     n_rows = len(contest.y)
     enough = Check(
@@ -103,6 +107,10 @@ def _gain_check(contest: Contest, numbers: tuple[float, float, float], rules: Ga
         f"{contest.metric} gain over {contest.rival_name} {found:+.4f} "
         f"[{low:+.4f}, {high:+.4f}] on {len(contest.y)} rows"
     )
+    if contest.is_first:
+        if 0 < found and low <= 0:
+            text += ", not beyond chance"
+        return Check("gain", found > 0, found, 0.0, text)
     return Check("gain", low > rules.min_gain, low, rules.min_gain, text)
 
 

@@ -26,9 +26,10 @@ from operate.stack import Stack
 from operate.stack_host import free_port, is_port_taken
 from operate.stack_services import prefect_api_url
 from settings import Settings, get_settings
-from storage import outbox
+from storage import outbox, reports
 from storage.bundles import write_atomically
 from storage.database import dump_json, open_engine, reading
+from storage.pointers import read_pointer
 from storage.problems import write_problem
 from tasks.ingest import inbox_folder
 
@@ -153,6 +154,7 @@ def _stream(
         view.say(f"{story.n_first:,} rows of history go into the inbox; the loop bootstraps")
         ticks.run(name, tell_alerts)
         tell_alerts()
+        _require_champion(settings, name)
         traffic.start()
         try:
             position = story.n_first
@@ -172,6 +174,18 @@ def _stream(
         finally:
             traffic.stop()
         view.advance(traffic.n_sent, **_figures(traffic))
+
+
+def _require_champion(settings: Settings, name: str) -> None:
+    """Raise DemoError when the first fifth of the rows gave no champion to stream to."""
+    if read_pointer(settings.store, name) is not None:
+        return
+    engine = open_engine(settings.sql_url)
+    with reading(engine) as connection:
+        verdicts = reports.decisions_of(connection, name, "gate", 1)
+    engine.dispose()
+    why = verdicts[0].reason if verdicts else "no model could be trained"
+    raise DemoError(f"the first fifth of the rows gave no champion: {why}")
 
 
 def _figures(traffic: Traffic) -> dict[str, str]:

@@ -36,6 +36,7 @@ def judge_candidate(run: Run, version: int) -> Verdict:
         rival=_outputs(table, "rival"),
         rival_name="the dummy" if rival is None else f"champion {rival.version}",
         threshold=manifest.threshold or 0.5,
+        is_first=champion is None,
         rival_threshold=0.5 if rival is None else rival.manifest.threshold or 0.5,
     )
     parity = Parity(

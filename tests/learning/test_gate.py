@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -192,3 +193,21 @@ def test_a_first_model_must_beat_the_dummy_in_other_tasks_too(task: Any) -> None
     assert judged(Contest(task, metric, y, good, dummy, "the dummy")).decision.go
     refused = judged(Contest(task, metric, y, dummy, dummy, "the dummy"))
     assert "gain over the dummy +0.0000 [+0.0000, +0.0000]" in refused.decision.reason
+
+
+def test_a_first_model_needs_no_proof_beyond_chance_but_must_be_better() -> None:
+    rng = np.random.default_rng(6)
+    y = (rng.random(80) < 0.5).astype(float)
+    dummy = np.tile([0.5, 0.5], (80, 1))
+    score = 0.5 + 0.01 * (y - 0.5) + 0.1 * rng.standard_normal(80)
+    weak = np.column_stack([1 - score, score])
+    contest = Contest("binary", "roc_auc", y, weak, dummy, "the dummy", is_first=True)
+    verdict = judged(contest)
+    assert verdict.gain is not None
+    assert verdict.gain_low is not None
+    assert verdict.gain_low <= 0 < verdict.gain
+    assert verdict.decision.go
+    assert "not beyond chance" in verdict.decision.reason
+    assert not judged(replace(contest, is_first=False)).decision.go
+    worse = replace(contest, challenger=weak[:, ::-1])
+    assert not judged(worse).decision.go
