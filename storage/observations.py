@@ -1,4 +1,7 @@
-"""The Delta table of observations: one row per key and event, appended once per batch."""
+"""The Delta table of observations: one row per key and event, appended once per batch.
+
+`INGESTED_AT` differs from row to row and only grows, so it keeps the order of arrival.
+"""
 
 from __future__ import annotations
 
@@ -69,12 +72,12 @@ def data_version(store: Path, problem: str) -> int | None:
     return None if table is None else int(table.version())
 
 
-def newest_time(store: Path, problem: str) -> datetime | None:
-    """The newest event time of all, aware UTC; None when nothing was ever ingested."""
+def newest_time(store: Path, problem: str, column: str = EVENT_TIME) -> datetime | None:
+    """The newest time in a column, aware UTC; None when nothing was ever ingested."""
     table = _open(table_uri(store, problem))
     if table is None:
         return None
-    times = table.to_pyarrow_table(columns=[EVENT_TIME])[EVENT_TIME]
+    times = table.to_pyarrow_table(columns=[column])[column]
     found: datetime | None = pc.max(times).as_py()
     return found
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import numpy as np
 import pandas as pd
 from loguru import logger
 
 from learning import alert_text
-from learning.problem import Problem
 from learning.rows import Schema
 from learning.validation import BatchRefusedError, Validated, validate
 from storage import batches
@@ -61,7 +61,7 @@ def store_batch(
     _refuse_own_names(schema)
     checked, stored = None, Stored()
     if not (is_fed_back and frame.empty):
-        checked = validate(frame, problem, schema, _time_of_arrival(run, problem))
+        checked = validate(frame, problem, schema, _behind_all(run, EVENT_TIME))
         good = checked.good if problem.key is None else _unknown(run, checked.good, batch_id)
         stored = Stored(len(good), len(checked.bad), len(checked.good) - len(good))
         checked = replace(checked, good=good)
@@ -113,9 +113,9 @@ def _refuse_own_names(schema: Schema) -> None:
         seen[name.lower()] = name
 
 
-def _time_of_arrival(run: Run, problem: Problem) -> datetime:
-    """The time that rows without one get: behind all that is stored, also within one run."""
-    newest = newest_time(run.store, run.name) if problem.event_time is None else None
+def _behind_all(run: Run, column: str) -> datetime:
+    """Now, or just behind all that is stored: batches of one run, and a clock that went back."""
+    newest = newest_time(run.store, run.name, column)
     return run.now if newest is None else max(run.now, newest + timedelta(microseconds=1))
 
 
@@ -133,7 +133,8 @@ def _append(run: Run, checked: Validated, schema: Schema, source: str, batch_id:
     if checked.good.empty:
         return None
     frame = checked.good
-    frame[INGESTED_AT] = pd.Timestamp(run.now)
+    order = pd.to_timedelta(np.arange(len(frame)), unit="us")
+    frame[INGESTED_AT] = pd.Timestamp(_behind_all(run, INGESTED_AT)) + order
     frame[BATCH_ID] = batch_id
     frame[SOURCE] = source.partition("/")[0]
     numeric = [f.name for f in schema.features if f.kind == "numeric"]

@@ -51,7 +51,12 @@ def small_problem(**changes: Any) -> Problem:
         "drift": {"min_rows": 50},
         "performance": {"min_rows": 50, "window_rows": 100},
         "retrain": {"min_new_rows": 50, "cooldown": "0s", "daily_budget": 50},
-        "search": {"models": ["linear"], "windows": ["all", "newest"], "folds": 1, "budget_seconds": 5},
+        "search": {
+            "models": ["linear"],
+            "windows": ["all", "newest"],
+            "folds": 1,
+            "budget_seconds": 5,
+        },
         "gate": {"min_rows": 30},
     }
     return Problem.model_validate({**fields, **changes})
