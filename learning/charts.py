@@ -49,6 +49,11 @@ def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _plain(name: str) -> str:
+    """The name so that matplotlib reads no formula between its dollar signs."""
+    return name.replace("$", r"\$")
+
+
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
@@ -58,7 +63,7 @@ def _png(figure: Figure) -> bytes:
 def _importance(importance: Mapping[str, float]) -> Figure:
     top = sorted(importance.items(), key=lambda item: item[1])[-MOST_BARS:]
     figure, axes = _figure("What the metric loses when a feature is shuffled", "loss", "")
-    axes.barh([name for name, _ in top], [value for _, value in top])
+    axes.barh([_plain(name) for name, _ in top], [value for _, value in top])
     return figure
 
 
@@ -89,8 +94,9 @@ def _confusion(classes: Sequence[str], y: Floats, said: NDArray[np.intp]) -> Fig
     table = confusion_matrix(y.astype(int), said, labels=range(len(classes)))
     figure, axes = _figure("Confusion matrix, holdout", "predicted", "actual")
     axes.imshow(table, cmap="Blues")
-    axes.set_xticks(range(len(classes)), classes, rotation=45)
-    axes.set_yticks(range(len(classes)), classes)
+    names = [_plain(name) for name in classes]
+    axes.set_xticks(range(len(classes)), names, rotation=45)
+    axes.set_yticks(range(len(classes)), names)
     for (row, column), count in np.ndenumerate(table):
         colour = "white" if count > table.max() / 2 else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=colour)

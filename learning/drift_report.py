@@ -29,16 +29,16 @@ def render_report(
     Columns that Evidently cannot take (empty, or constant on both sides) are left out, and beyond
     40 columns only the first ones are drawn; the verdict itself never rests on this document.
     """
+    left = frame_of(_sample(reference, seed), features)
+    right = frame_of(_sample(current, seed + 1), features)
+    shown = [f for f in features if _is_drawable(left[f.name], right[f.name])][:MOST_COLUMNS]
+    if not shown:
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its libraries warn of their own future changes
         from evidently import DataDefinition, Dataset, Report
         from evidently.presets import DataDriftPreset
 
-        left = frame_of(_sample(reference, seed), features)
-        right = frame_of(_sample(current, seed + 1), features)
-        shown = [f for f in features if _is_drawable(left[f.name], right[f.name])][:MOST_COLUMNS]
-        if not shown:
-            return None
         definition = DataDefinition(
             numerical_columns=[f.name for f in shown if f.kind == "numeric"],
             categorical_columns=[f.name for f in shown if f.kind == "categorical"],
@@ -63,10 +63,12 @@ def frame_of(x: Matrix, features: Sequence[Feature]) -> pd.DataFrame:
     columns: dict[str, object] = {}
     for index, feature in enumerate(features):
         if feature.kind == "numeric":
-            columns[feature.name] = x[:, index].astype(np.float64)
+            values = x[:, index].astype(np.float64)
+            columns[feature.name] = np.where(np.isfinite(values), values, np.nan)
         else:
             words = np.array([*feature.categories, "(other)"], dtype=object)
-            columns[feature.name] = words[x[:, index].astype(int)]
+            known = (x[:, index] >= 0) & (x[:, index] < len(feature.categories))
+            columns[feature.name] = words[np.where(known, x[:, index], -1).astype(int)]
     return pd.DataFrame(columns)
 
 

@@ -113,7 +113,10 @@ def search(
         if len(scored) < len(entrants):
             break
     if not trials:
-        raise TrainingError(f"no candidate could be fitted on {len(field_of.rows)} rows")
+        raise TrainingError(
+            f"no candidate got a {field_of.metric} on {len(field_of.rows)} rows: each newer block, "
+            "or all rows before it, had one class only, or the task has no such metric"
+        )
     return SearchResult(ranking[0], tuple(trials))
 
 

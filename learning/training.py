@@ -19,6 +19,7 @@ from learning.search import Contestants, SearchResult, Trial, search, thin
 from learning.windows import Split, split_holdout, take_window
 
 PARITY_ROWS = 10_000
+SMALLEST_BLOCK = 30
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,15 @@ def train_challenger(
     elapsed: Callable[[], float],
     on_trial: Callable[[Trial], None] = lambda _trial: None,
 ) -> Challenger:
-    """Train on labelled rows and evaluate on the newest of them, which no model has seen.
+    """Train on the labelled rows and evaluate on the newest of them, which no model has seen.
 
     Raises TrainingError when the rows cannot train a model.
     """
+    rows = rows.labelled
     split = split_holdout(rows, champion_end, problem.windows, problem.gate.min_rows)
     metric = chosen_metric(schema.task, problem.performance)
     refuse_untrainable(split, schema, problem)
-    block = max(30, min(len(split.holdout), len(split.training) // 5))
+    block = max(SMALLEST_BLOCK, min(len(split.holdout), len(split.training) // 5))
     contest = Contestants(split.training, schema, problem.search, metric, block)
     found = search(contest, elapsed, on_trial)
     best = found.best
@@ -83,7 +85,7 @@ def train_challenger(
 
 def refuse_untrainable(split: Split, schema: Schema, problem: Problem) -> None:
     """Raise TrainingError when the split has too few rows or, for classes, only one of them."""
-    if len(split.holdout) < problem.gate.min_rows or len(split.training) < 2 * 30:
+    if len(split.holdout) < problem.gate.min_rows or len(split.training) < 2 * SMALLEST_BLOCK:
         raise TrainingError(
             f"{len(split.training)} training and {len(split.holdout)} holdout rows; "
             f"at least 60 and {problem.gate.min_rows} are needed: wait for more labels"
@@ -101,37 +103,49 @@ def choose_threshold(
     """The probability from which a row is called positive: the cheapest on the newest block.
 
     The model is fitted again without that block, so that the choice sees honest scores and the
-    holdout stays untouched. 0.5 for other tasks and when the block has one class only.
+    holdout stays untouched. The block is a third of the rows at most; where that is too few, or
+    one class only, the costs alone decide. 0.5 for other tasks.
     """
-    if schema.task != "binary" or len(training) < 3 * block:
+    if schema.task != "binary":
         return 0.5
+    block = min(block, len(training) // 3)
+    if block < SMALLEST_BLOCK:
+        return ideal_threshold(problem.costs)
     before = training.part(slice(0, len(training) - block))
     newest = training.part(slice(len(training) - block, None))
     try:
         probe = fit(fitted.kind, fitted.parameters, before, schema, problem.search.seed)
     except TrainingError:
-        return 0.5
+        return ideal_threshold(problem.costs)
     return cheapest_threshold(newest.y, probe.output(newest.x)[:, 1], problem.costs)
 
 
 def cheapest_threshold(y: Floats, probability: Floats, costs: Costs) -> float:
     """The threshold with the least total cost of false positives and false negatives.
 
-    Among equally cheap cuts the one nearest to the theoretical FP / (FP + FN) of calibrated
-    probabilities wins (Elkan 2001).
+    Among equally cheap cuts the one nearest to `ideal_threshold` wins, which is also the answer
+    when there is one class only. Rows of one probability are never divided.
     """
-    total = costs.false_positive + costs.false_negative
-    ideal = costs.false_positive / total if total else 0.5
+    ideal = ideal_threshold(costs)
     if len(np.unique(y)) < 2:
         return ideal
     order = np.argsort(probability)
     sorted_y, sorted_p = y[order], probability[order]
-    cuts = np.concatenate([[0.0], (sorted_p[1:] + sorted_p[:-1]) / 2, [1.0]])
+    middles = np.maximum((sorted_p[1:] + sorted_p[:-1]) / 2, np.nextafter(sorted_p[:-1], 1.0))
+    cuts = np.concatenate([[0.0], middles, [1.0]])
+    is_cut = np.concatenate([[True], sorted_p[1:] > sorted_p[:-1], [sorted_p[-1] < 1.0]])
     missed = np.concatenate([[0.0], np.cumsum(sorted_y)])
     alarmed = (1 - sorted_y).sum() - np.concatenate([[0.0], np.cumsum(1 - sorted_y)])
     cost = missed * costs.false_negative + alarmed * costs.false_positive
+    cuts, cost = cuts[is_cut], cost[is_cut]
     cheap = cuts[cost <= cost.min() + 1e-12]
     return float(cheap[np.abs(cheap - ideal).argmin()])
+
+
+def ideal_threshold(costs: Costs) -> float:
+    """FP / (FP + FN): the cheapest threshold of calibrated probabilities (Elkan 2001)."""
+    total = costs.false_positive + costs.false_negative
+    return costs.false_positive / total if total else 0.5
 
 
 def feature_importance(
