@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from storage.database import insert_missing
 from storage.tables import batches, feedback, predictions, quarantine
@@ -14,28 +14,32 @@ from storage.tables import batches, feedback, predictions, quarantine
 
 def is_ingested(connection: Connection, problem: str, batch_id: str) -> bool:
     """Whether this batch was ingested before; a refused one may be tried again."""
-    found = connection.execute(
-        select(batches.c.state).where(batches.c.problem == problem, batches.c.batch_id == batch_id)
-    ).first()
-    return found is not None and found.state == "ingested"
+    return _state(connection, problem, batch_id) == "ingested"
 
 
 def record_batch(connection: Connection, values: dict[str, Any]) -> bool:
     """Record a batch, in place of its own earlier refusal; False when it was ingested before."""
     row = {"watermark": None, "data_version": None, "reason": None, **values}
     row["ingested_at"] = datetime.now(UTC)
-    if insert_missing(connection, batches, row, ("problem", "batch_id")) == 1:
-        return True
-    changed = connection.execute(
-        update(batches)
-        .where(
-            batches.c.problem == row["problem"],
-            batches.c.batch_id == row["batch_id"],
-            batches.c.state == "refused",
-        )
-        .values(row)
-    )
-    return int(changed.rowcount) == 1
+    match _state(connection, row["problem"], row["batch_id"]):
+        case "ingested":
+            return False
+        case "refused":
+            mine = (
+                batches.c.problem == row["problem"],
+                batches.c.batch_id == row["batch_id"],
+            )
+            connection.execute(update(batches).where(*mine).values(row))
+        case _:
+            connection.execute(insert(batches).values(row))
+    return True
+
+
+def _state(connection: Connection, problem: str, batch_id: str) -> str | None:
+    state: str | None = connection.execute(
+        select(batches.c.state).where(batches.c.problem == problem, batches.c.batch_id == batch_id)
+    ).scalar_one_or_none()
+    return state
 
 
 def quarantine_rows(
