@@ -14,7 +14,13 @@ from sqlalchemy.exc import DataError, IntegrityError, StatementError
 
 from api.recorder import Recorder
 from storage.backlog import Batch
-from storage.predictions import Record, decode_record, encode_record, store_records
+from storage.predictions import (
+    SingleRecord,
+    decode_record,
+    encode_record,
+    flatten,
+    store_records,
+)
 from storage.segments import frame
 
 ROWS = 500
@@ -81,10 +87,10 @@ class Drainer:
             self._move(batch)
 
     def _move(self, batch: Batch) -> None:
-        records = []
+        records: list[SingleRecord] = []
         for payload in batch.payloads:
             try:
-                records.append(decode_record(payload))
+                records += flatten(decode_record(payload))
             except msgspec.MsgspecError:
                 self._set_aside(payload)
         try:
@@ -97,7 +103,7 @@ class Drainer:
         self._recorder.journal.release(batch)
         self._recorder.forget(records)
 
-    def _move_singly(self, records: list[Record]) -> None:
+    def _move_singly(self, records: list[SingleRecord]) -> None:
         """Store what SQL takes; one impossible record must not hold up the rest for ever."""
         for record in records:
             try:

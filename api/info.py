@@ -20,7 +20,7 @@ from storage.database import plain
 from storage.predictions import (
     FeedbackItem,
     FeedbackRecord,
-    PredictionRecord,
+    decode_prediction,
     decode_record,
     find_feedback,
     find_prediction,
@@ -107,8 +107,7 @@ def _waiting_prediction(runtime: Runtime, problem: str, name: str) -> dict[str, 
     payload = entry.read() if entry else None
     if payload is None:
         return None
-    record = decode_record(payload)
-    assert isinstance(record, PredictionRecord)
+    record = decode_prediction(payload, name)
     return {**msgspec.structs.asdict(record), "answer": msgspec.json.decode(record.answer)}
 
 

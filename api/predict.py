@@ -14,7 +14,7 @@ from api.errors import ApiError
 from api.exchange import read_body, send_json
 from api.runtime import Runtime
 from api.session import ServedModel
-from storage.predictions import PredictionRecord, decode_record, find_answer
+from storage.predictions import PredictionRecord, decode_prediction, find_answer
 
 
 def no_model() -> ApiError:
@@ -97,7 +97,6 @@ class Predict:
         payload = entry.read()
         if payload is None:
             return None
-        record = decode_record(payload)
-        assert isinstance(record, PredictionRecord)
+        record = decode_prediction(payload, prediction_id)
         await self._runtime.recorder.durable(record, entry)
         return record.answer

@@ -11,7 +11,9 @@ import msgspec
 
 from api.errors import ApiError
 from storage.journal import Entry, Journal, JournalFullError
+from storage.prediction_batches import BatchRecord
 from storage.predictions import (
+    FeedbackRecord,
     Label,
     PredictionRecord,
     Record,
@@ -60,7 +62,7 @@ class Recorder:
                 record = decode_record(payload)
             except msgspec.MsgspecError:
                 continue  # the drainer meets it again and sets it aside
-            if isinstance(record, PredictionRecord):
+            if not isinstance(record, FeedbackRecord):
                 entry.created = record.created_at.timestamp()
             else:
                 entry.created = record.received_at.timestamp()
@@ -103,6 +105,9 @@ class Recorder:
         for record in records:
             if isinstance(record, PredictionRecord):
                 self._move(self._predictions, (record.problem, record.prediction_id))
+            elif isinstance(record, BatchRecord):
+                for name in record.prediction_ids:
+                    self._move(self._predictions, (record.problem, name))
             else:
                 for item in record.items:
                     self._move(self._feedback, (record.problem, item.prediction_id))
@@ -122,6 +127,9 @@ class Recorder:
     def _index(self, record: Record, entry: Entry) -> None:
         if isinstance(record, PredictionRecord):
             self._predictions[record.problem, record.prediction_id] = entry
+        elif isinstance(record, BatchRecord):
+            for name in record.prediction_ids:
+                self._predictions[record.problem, name] = entry
         else:
             for item in record.items:
                 self._feedback[record.problem, item.prediction_id] = (item.actual, entry)

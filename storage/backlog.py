@@ -16,6 +16,8 @@ from loguru import logger
 from storage.segments import Segment, read_frames, sync_folder
 
 LOCK = "lock"
+# A record may hold many rows: what is drained at once stays small in memory.
+BATCH_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,11 @@ class Backlog:
         """Up to ``n_rows`` of the oldest durable records that are not drained."""
         while (segment := self._oldest()) is not None:
             payloads = []
-            end = segment.drained
+            end = start = segment.drained
             for offset, payload in read_frames(segment.path, segment.drained, segment.size):
                 payloads.append(payload)
                 end = offset
-                if len(payloads) == n_rows:
+                if len(payloads) == n_rows or end - start > BATCH_BYTES:
                     break
             if payloads:
                 return Batch(segment, end, payloads)

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from storage.database import reading, writing
 from storage.encoding import Value
+from storage.prediction_batches import BatchRecord, expand
 from storage.tables import feedback, predictions
 
 DRAIN_LOCK = 7306
@@ -54,7 +55,8 @@ class FeedbackRecord(msgspec.Struct, tag="f", array_like=True, frozen=True):
     received_at: datetime
 
 
-Record = PredictionRecord | FeedbackRecord
+SingleRecord = PredictionRecord | FeedbackRecord
+Record = SingleRecord | BatchRecord
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Record)
@@ -74,7 +76,23 @@ def decode_record(payload: bytes) -> Record:
     return record
 
 
-def store_records(engine: Engine, records: Sequence[Record]) -> None:
+def flatten(record: Record) -> list[SingleRecord]:
+    """The record itself, or one for each prediction of a batch."""
+    if isinstance(record, BatchRecord):
+        return [PredictionRecord(**fields) for fields in expand(record)]
+    return [record]
+
+
+def decode_prediction(payload: bytes, prediction_id: str) -> PredictionRecord:
+    """One prediction from the bytes of the record that holds it, alone or in a batch."""
+    record = decode_record(payload)
+    if isinstance(record, BatchRecord):
+        return PredictionRecord(**next(expand(record, prediction_id)))
+    assert isinstance(record, PredictionRecord)
+    return record
+
+
+def store_records(engine: Engine, records: Sequence[SingleRecord]) -> None:
     """Add records to SQL in their order, in one transaction; known ids are left as they are."""
     rows = [_prediction_row(record) for record in records if isinstance(record, PredictionRecord)]
     labels = [
