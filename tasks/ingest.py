@@ -105,11 +105,13 @@ def _ingest_file(run: Run, name: str, content: bytes) -> Stored | str:
         if batches.is_ingested(connection, run.name, batch_id):
             logger.info("{}: {} was ingested before; nothing to add", run.name, name)
             return Stored()
+    n_rows = 0
     try:
         frame = read_open_table(io.BytesIO(content), name)
+        n_rows = len(frame)
         return store_batch(run, frame, source, batch_id)
     except (TableError, BatchRefusedError, InferenceError) as error:
-        _refuse(run, source, batch_id, str(error))
+        _refuse(run, source, batch_id, n_rows, str(error))
         return str(error)
 
 
@@ -123,7 +125,7 @@ def _move(path: Path, folder: Path) -> None:
     shutil.move(path, target)
 
 
-def _refuse(run: Run, source: str, batch_id: str, reason: str) -> None:
+def _refuse(run: Run, source: str, batch_id: str, n_rows: int, reason: str) -> None:
     logger.warning("{}: {} refused: {}", run.name, source, reason)
     with run.commit() as connection:
         is_new = batches.record_batch(
@@ -139,7 +141,7 @@ def _refuse(run: Run, source: str, batch_id: str, reason: str) -> None:
             },
         )
         if is_new:
-            run.alert(connection, alert_text.batch_refused(source, 0, reason), batch_id)
+            run.alert(connection, alert_text.batch_refused(source, n_rows, reason), batch_id)
 
 
 @step("ingest generated rows", retries=True)
