@@ -108,7 +108,7 @@ def _gain_check(contest: Contest, numbers: tuple[float, float, float], rules: Ga
         f"[{low:+.4f}, {high:+.4f}] on {len(contest.y)} rows"
     )
     if contest.is_first:
-        if 0 < found and low <= 0:
+        if found > 0 >= low:
             text += ", not beyond chance"
         return Check("gain", found > 0, found, 0.0, text)
     return Check("gain", low > rules.min_gain, low, rules.min_gain, text)

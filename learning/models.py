@@ -70,7 +70,8 @@ def fit(
 ) -> Fitted:
     """Fit one kind of model (``linear``, ``forest``, ``boosting`` or ``dummy``) on labelled rows.
 
-    Raises TrainingError without rows, or when a classifier would see one class only.
+    Raises TrainingError without rows, when a classifier would see one class only, or when the
+    library refuses the rows: one kind that cannot take them must not end a search.
     """
     if not len(rows):
         raise TrainingError("there are no labelled rows to train on")
@@ -86,8 +87,12 @@ def fit(
     target = rows.y if schema.task == "regression" else rows.y.astype(np.int64)
     # Threads that wait for each other cost small fits more than they save, above all on a machine
     # that also answers predictions.
-    with threadpool_limits(1 if rows.x.size < 1_000_000 else None):
-        estimator.fit(_without_empty_columns(rows.x) if kind == "boosting" else rows.x, target)
+    x = _without_empty_columns(rows.x) if kind == "boosting" else rows.x
+    try:
+        with threadpool_limits(1 if rows.x.size < 1_000_000 else None):
+            estimator.fit(x, target)
+    except ValueError as error:
+        raise TrainingError(f"{kind} cannot be fitted on {len(rows)} rows: {error}") from error
     if kind == "boosting":
         _snap_thresholds(estimator)
     return Fitted(kind, dict(parameters), estimator, classes, len(schema.classes))

@@ -37,7 +37,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trial:
-    """One candidate's score (metric on unseen newer blocks) in one round of the search."""
+    """One candidate's score (metric on unseen newer blocks) in one round of the search.
+
+    ``n_rows`` is the most that one of its fits was given.
+    """
 
     candidate: Candidate
     round: int
@@ -103,8 +106,8 @@ def search(
         for candidate in entrants:
             if (trials or scored) and elapsed() > field_of.rules.budget_seconds:
                 break
-            score = _score(candidate, field_of, folds, most_rows)
-            scored.append(Trial(candidate, number, score, min(len(field_of.rows), most_rows)))
+            score, n_rows = _score(candidate, field_of, folds, most_rows)
+            scored.append(Trial(candidate, number, score, n_rows))
             on_trial(scored[-1])
         known = [trial for trial in scored if not math.isnan(trial.score)]
         trials.extend(known)
@@ -125,10 +128,12 @@ def _ranked(trials: list[Trial], metric: str) -> list[Candidate]:
     return [trial.candidate for trial in sorted(trials, key=lambda trial: sign * trial.score)]
 
 
-def _score(candidate: Candidate, field_of: Contestants, folds: int, most_rows: int) -> float:
+def _score(
+    candidate: Candidate, field_of: Contestants, folds: int, most_rows: int
+) -> tuple[float, int]:
     rows, size = field_of.rows, field_of.block_rows
     function = metric_function(field_of.schema.task, field_of.metric)
-    scores = []
+    scores, n_rows = list[float](), 0
     for fold in range(folds):
         end = len(rows) - fold * size
         before, block = rows.part(slice(0, end - size)), rows.part(slice(end - size, end))
@@ -142,8 +147,9 @@ def _score(candidate: Candidate, field_of: Contestants, folds: int, most_rows: i
         except TrainingError:
             continue
         scores.append(function(block.y, fitted.output(block.x)))
+        n_rows = max(n_rows, len(window))
     known = [score for score in scores if not math.isnan(score)]
-    return float(np.mean(known)) if known else math.nan
+    return (float(np.mean(known)) if known else math.nan), n_rows
 
 
 def thin(rows: Rows, most_rows: int) -> Rows:

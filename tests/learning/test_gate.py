@@ -175,6 +175,30 @@ def test_each_side_is_judged_with_its_own_threshold() -> None:
     assert paired_gain(sides, 0.95)[0] == 0.5
 
 
+def test_a_first_model_need_not_be_better_than_the_dummy_beyond_chance() -> None:
+    close = contest(0, 1.3, 1, rival_name="the dummy")
+    assert failed(judged(close)) == ["gain"]
+
+    first = judged(dataclasses.replace(close, is_first=True), min_gain=0.5)
+
+    assert first.decision.go
+    assert "the dummy: roc_auc gain over the dummy +0.0" in first.decision.reason
+    assert first.decision.reason.endswith("on 300 rows, not beyond chance")
+
+
+def test_a_first_model_that_is_no_better_than_the_dummy_is_refused() -> None:
+    worse = contest(0, 0.5, 2.5, is_first=True)
+    same = dataclasses.replace(worse, rival=worse.challenger)
+
+    assert failed(judged(worse)) == failed(judged(same)) == ["gain"]
+
+
+def test_a_first_model_is_held_to_all_other_checks() -> None:
+    verdict = judged(contest(0, 3, 0, n=30, is_first=True), BROKEN, floors={"roc_auc": 1})
+
+    assert failed(verdict) == ["rows", "parity", "floor roc_auc"]
+
+
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
 def test_a_first_model_must_beat_the_dummy_in_other_tasks_too(task: Any) -> None:
     rng = np.random.default_rng(5)

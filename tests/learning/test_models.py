@@ -51,6 +51,15 @@ def test_one_class_cannot_train_a_model_and_the_class_is_named(kind: str) -> Non
         fit(kind, GRIDS[kind][0], ones, schema_of("binary"))
 
 
+@pytest.mark.parametrize("kind", GRIDS)
+def test_rows_that_the_library_refuses_are_told_with_its_words(kind: str) -> None:
+    rows = rows_of("regression")
+    rows.y[3] = np.inf
+
+    with pytest.raises(TrainingError, match=f"{kind} cannot be fitted on 300 rows: .*infinity"):
+        fit(kind, GRIDS[kind][0], rows, schema_of("regression"))
+
+
 def test_an_unknown_kind_lists_the_known_ones() -> None:
     with pytest.raises(
         ValueError, match=r"'svm'; expected one of \['boosting', 'forest', 'linear'"

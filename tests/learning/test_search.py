@@ -124,6 +124,18 @@ def test_the_same_rows_and_seed_find_the_same() -> None:
     assert [trial.round for trial in first.trials] == [0, 0, 1, 1, 2, 2]
 
 
+def test_a_trial_tells_how_many_rows_its_largest_fit_was_given() -> None:
+    result = find(coin(3_000))
+
+    rows = {(trial.round, trial.candidate.window): trial.n_rows for trial in result.trials}
+    assert rows[0, "all"] == 2_000  # thinned
+    assert rows[0, "recent"] == 870  # of 2,900 before the newest block
+    assert max(rows[2, window] for window in ("all", "recent") if (2, window) in rows) in (
+        2_900,
+        870,
+    )
+
+
 def test_trials_are_told_as_they_end() -> None:
     told: list[Any] = []
 
