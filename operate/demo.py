@@ -189,10 +189,8 @@ def _require_champion(settings: Settings, name: str) -> None:
 
 
 def _figures(traffic: Traffic) -> dict[str, str]:
-    newest = max(traffic.answers) if traffic.answers else None
-    version = traffic.answers[newest].version if newest is not None else None
-    failed = sum(answer.status != 200 for answer in traffic.answers.values())
-    return {"version": version or "none", "failed": str(failed)}
+    version, n_failed = traffic.seen()
+    return {"version": version or "none", "failed": str(n_failed)}
 
 
 @contextmanager

@@ -44,6 +44,8 @@ class Traffic:
         self._turn = threading.Condition()
         self._next_slot = 0.0
         self._is_stopping = False
+        self._n_failed = 0
+        self._newest_version: str | None = None
         self._threads = [
             threading.Thread(target=self._predict_until_stopped, daemon=True)
             for _ in range(N_CLIENTS)
@@ -66,6 +68,11 @@ class Traffic:
     def n_sent(self) -> int:
         """Index behind the newest row that was answered (in any way)."""
         return self.story.n_first + len(self.answers)
+
+    def seen(self) -> tuple[str | None, int]:
+        """Version of the newest answer (None before any), and how many answers were failures."""
+        with self._turn:
+            return self._newest_version, self._n_failed
 
     def wait_for(self, limit: int) -> None:
         """Wait until all rows below ``limit`` are answered and their due labels are sent."""
@@ -119,6 +126,8 @@ class Traffic:
             answer = Answer(index, started, time.time(), status, version, body)
             with self._turn:
                 self.answers[index] = answer
+                self._n_failed += status != 200
+                self._newest_version = version or self._newest_version
                 self._turn.notify_all()
         connection.close()
 
