@@ -17,7 +17,7 @@ from flows.continual import _tick
 from flows.each import for_each
 from learning.problem import Problem
 from settings import Settings
-from storage.database import open_engine, reading
+from storage.database import open_engine, reading, upgrade
 from storage.predictions import FeedbackItem, FeedbackRecord, PredictionRecord, store_records
 from storage.problems import write_problem
 from tasks.ingest import inbox_folder
@@ -155,6 +155,7 @@ def serve_rows(
                 START,
             )
         )
+    upgrade(settings.sql_url)
     engine = open_engine(settings.sql_url)
     store_records(engine, records)
     if labels:
@@ -171,7 +172,7 @@ def rows_of(settings: Settings, table: Table) -> list[Any]:
     """All rows of an SQL table."""
     engine = open_engine(settings.sql_url)
     with reading(engine) as connection:
-        found = list(connection.execute(select(table)))
+        found = list(connection.execute(select(table).order_by(*table.primary_key)))
     engine.dispose()
     return found
 
