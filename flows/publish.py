@@ -8,6 +8,7 @@ from typing import Any
 from prefect import flow
 
 from flows.each import for_each
+from storage.pointers import read_pointer
 from tasks.record import record_versions
 from tasks.rollback import serve_version
 from tasks.run import Run
@@ -20,11 +21,19 @@ def publish(
     reason: str = "by hand",
     now: datetime | None = None,
 ) -> dict[str, Any]:
-    """Serve the given version, or without one the champion before this one, and say why."""
+    """Serve the version a person names; without one, publish the champion again.
+
+    Publishing again changes nothing that is in order: the pointer, the tables and MLflow are
+    brought to agree on the champion, as at the start of every run.
+    """
 
     def body(run: Run) -> dict[str, Any]:
-        served = serve_version(run, version, reason)
+        served = read_pointer(run.store, run.name)
+        if version is not None:
+            served = serve_version(run, version, reason)
         record_versions(run)
+        if served is None:
+            return {"version": None}
         return {"version": served.version, "generation": served.generation}
 
     return for_each("publish", problem, now, body)
