@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from api import documentation, errors, health, info
 from api.auth import Requires
+from api.batch import PredictBatch
 from api.exchange import Envelope
 from api.feedback import Feedback
 from api.predict import Predict
@@ -82,6 +83,7 @@ def required_scope(route: BaseRoute) -> str | None:
 def _add_problem(app: FastAPI, runtime: Runtime, prefix: str, problem: str) -> None:
     for endpoint in (
         Predict(runtime, problem, f"{prefix}/predict"),
+        PredictBatch(runtime, problem, f"{prefix}/predict/batch"),
         Feedback(runtime, problem, f"{prefix}/feedback"),
     ):
         # Bare routes: a typed FastAPI route costs half of the requests a second.

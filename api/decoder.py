@@ -67,7 +67,7 @@ def values_in_order(body: PredictBody, encoder: RowEncoder) -> list[Value]:
     values = [sent.get(name) for name in names]
     # As many as there are and none missing: then no other name can be among them.
     if (len(sent) != len(names) or None in values) and not sent.keys() <= set(names):
-        raise _unknown_feature(sent, names)
+        raise unknown_feature(sent, names)
     return values
 
 
@@ -124,7 +124,8 @@ def malformed(error: Exception, fields: str) -> ApiError:
     return ApiError(400, "invalid_json", "expected strict JSON in UTF-8")
 
 
-def _unknown_feature(sent: dict[str, Any], names: tuple[str, ...]) -> ApiError:
+def unknown_feature(sent: dict[str, Any], names: tuple[str, ...]) -> ApiError:
+    """The refusal of names that the schema does not have; it names the nearest that it has."""
     known = set(names)
     unknown = [name for name in sent if name not in known]
     near = difflib.get_close_matches(unknown[0][:NAME_LIMIT], names, n=1, cutoff=0.0)

@@ -59,13 +59,13 @@ class Metrics:
             histogram = self._histograms[route] = self._seconds.labels(route)
         histogram.observe(seconds)
 
-    def predicted(self, problem: str, prediction: str) -> None:
-        """Count one new prediction; ``prediction`` is a class, or ``value``."""
+    def predicted(self, problem: str, prediction: str, n_rows: int = 1) -> None:
+        """Count new predictions; ``prediction`` is a class, or ``value``."""
         counter = self._classes.get((problem, prediction))
         if counter is None:
             counter = self._predictions.labels(problem, prediction)
             self._classes[problem, prediction] = counter
-        counter.inc()
+        counter.inc(n_rows)
 
     def swapped(self, problem: str, version: str) -> None:
         """Say which version answers from now on."""

@@ -76,13 +76,15 @@ class Recorder:
         """The undrained label of a prediction."""
         return self._feedback.get((problem, prediction_id))
 
-    def add(self, record: Record) -> Entry:
-        """Append a record and index it; await the entry before answering.
+    def add(self, record: Record, payload: bytes | None = None) -> Entry:
+        """Append a record, or its ``payload`` as encoded already, and index it.
+
+        Await the entry before answering.
 
         Raises ApiError 503 when the journal is full.
         """
         try:
-            entry = self.journal.append(encode_record(record))
+            entry = self.journal.append(payload or encode_record(record))
         except JournalFullError as error:
             raise _full(error) from None
         self._index(record, entry)

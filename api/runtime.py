@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from api.auth import Gate
+from api.batch_body import Workroom
 from api.drainer import Drainer
 from api.errors import storage_unavailable
 from api.facts import FactBoard
@@ -52,6 +53,7 @@ class Runtime:
         }
         self._executor = ThreadPoolExecutor(SQL_THREADS, thread_name_prefix="sql")
         self._silent_until = float("-inf")
+        self.workroom = Workroom()
         self.recorder: Recorder
         self.drainer: Drainer
 
@@ -74,6 +76,7 @@ class Runtime:
             slot.stop()
         self.gate.stop()
         self.drainer.stop()
+        self.workroom.close()
         self.recorder.journal.close()
         self.facts.close()
         self._executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,228 @@
+"""`POST /predict/batch`: many rows, one graph call, all of them durable before the answer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+from starlette.types import Receive, Scope, Send
+
+from api.batch_answer import Answers, error_items, to_json
+from api.batch_body import Body, send_bytes
+from api.batch_json import JsonReader
+from api.batch_request import ARROW, CSV, JSON, OnError, header, media_type, on_error_of
+from api.batch_rows import BatchSchema, Rows
+from api.batch_score import Decisions, decide, new_ids, records, score
+from api.errors import ApiError, storage_unavailable
+from api.predict import no_model
+from api.runtime import Runtime
+from api.session import ServedModel
+from storage.journal import Entry
+from storage.prediction_batches import BatchRecord, find_answers
+from storage.predictions import decode_prediction
+
+# What the journal is given at once: a longer batch waits for one flush before the next.
+FLUSH_BYTES = 16 * 1024 * 1024
+TRIES = 5
+
+Recorded = list[tuple[BatchRecord, bytes]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The rows that were scored: their ``indices`` in the batch, and what goes to the journal."""
+
+    indices: Sequence[int]
+    rows: Rows
+    prediction_ids: list[str]
+    decisions: Decisions
+    recorded: Recorded
+
+
+class Reader:
+    """Decodes the bodies for one model."""
+
+    def __init__(self, model: ServedModel) -> None:
+        self.model = model
+        self.schema = BatchSchema(model.manifest.features)
+        self._json = JsonReader(self.schema)
+
+    def read(self, content: bytes, kind: str) -> Rows:
+        """The rows of a body of this media type. Raises ApiError."""
+        if kind == ARROW:
+            from api.batch_arrow import read_arrow
+
+            return read_arrow(content, self.schema)
+        if kind == CSV:
+            from api.batch_csv import read_csv
+
+            return read_csv(content, self.schema)
+        return self._json.read(content)
+
+
+class PredictBatch:
+    """The endpoint of one problem."""
+
+    required_scope = "predict"
+
+    def __init__(self, runtime: Runtime, problem: str, path: str) -> None:
+        self._runtime = runtime
+        self._problem = problem
+        self.path = path
+        self._slot = runtime.slots[problem]
+        self._reader: Reader | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a batch once all of its predictions are durable."""
+        self._runtime.gate.check(scope, self.required_scope)
+        on_error = on_error_of(scope)
+        kind = media_type(scope)
+        wants_arrow = ARROW in header(scope, b"accept")
+        with Body(self._runtime.workroom) as body:
+            content = await body.read(scope, receive)
+            answers = await self._answer(content, kind, on_error)
+            size = 0 if len(content) < FLUSH_BYTES else len(content)
+            if wants_arrow:
+                from api.batch_answer_arrow import to_arrow
+
+                answer = await self._runtime.workroom.compute(size, to_arrow, answers)
+            else:
+                answer = await self._runtime.workroom.compute(size, to_json, answers)
+        await send_bytes(send, answer, ARROW if wants_arrow else JSON)
+
+    async def _answer(self, content: bytes, kind: str, on_error: OnError) -> Answers:
+        compute, size = self._runtime.workroom.compute, len(content)
+        # Read once: this request is this version's to the end.
+        model = self._slot.model
+        if model is None:
+            raise no_model()
+        if self._reader is None or self._reader.model is not model:
+            self._reader = Reader(model)
+        reader = self._reader
+        rows = await compute(size, reader.read, content, kind)
+        if rows.errors and on_error == "fail":
+            raise _refusal(rows)
+        now = datetime.now(UTC)
+        answers = Answers(model, len(rows), now, rows.errors)
+        for _ in range(TRIES):
+            await self._find_stored(rows, answers)
+            scored = await compute(size, _score, self._problem, reader, rows, answers)
+            if rows.errors and on_error == "fail":
+                raise no_finite_answer()
+            # No wait from here to the journal: an id cannot be answered twice.
+            if not self._has_become_known(scored.rows):
+                await self._keep(scored.recorded)
+                self._count(scored.decisions)
+                answers.fill(scored.indices, scored.prediction_ids, scored.decisions)
+                return answers
+        raise storage_unavailable()
+
+    async def _find_stored(self, rows: Rows, answers: Answers) -> None:
+        """Look for answers that the batch's own ids already have, in the journal and in SQL."""
+        if rows.prediction_ids is None:
+            return
+        places = {
+            name: index
+            for index, name in enumerate(rows.prediction_ids)
+            if name is not None and index not in rows.errors
+        }
+        recorder, problem = self._runtime.recorder, self._problem
+        unknown = []
+        for name, index in places.items():
+            entry = recorder.prediction(problem, name)
+            payload = entry.read() if entry else None
+            if entry is None or payload is None:
+                unknown.append(name)
+                continue
+            record = decode_prediction(payload, name)
+            await recorder.durable(record, entry)
+            answers.stored[index] = msgspec.json.decode(record.answer)
+        if unknown and self._runtime.drainer.failure is None:
+            with contextlib.suppress(ApiError):  # predictions go on without SQL
+                found = await self._runtime.ask_settled(find_answers, problem, unknown)
+                answers.stored |= {places[name]: answer for name, answer in found.items()}
+
+    def _has_become_known(self, rows: Rows) -> bool:
+        find, problem = self._runtime.recorder.prediction, self._problem
+        return any(name and find(problem, name) for name in rows.prediction_ids or ())
+
+    async def _keep(self, recorded: Recorded) -> None:
+        """Return when all records are durable. Raises ApiError 503 saying how many rows are."""
+        recorder = self._runtime.recorder
+        n_kept = 0
+        waiting: list[tuple[BatchRecord, Entry]] = []
+        failure: ApiError | None = None
+        n_bytes = 0
+        for place, (record, payload) in enumerate(recorded):
+            try:
+                waiting.append((record, recorder.add(record, payload)))
+            except ApiError as error:
+                failure = error
+            n_bytes += len(payload)
+            if failure is None and n_bytes < FLUSH_BYTES and place + 1 < len(recorded):
+                continue
+            for written, entry in waiting:
+                try:
+                    await recorder.durable(written, entry)
+                    n_kept += written.n_rows
+                except ApiError as error:
+                    failure = error
+            if failure is not None:
+                raise _with_kept(failure, n_kept)
+            waiting, n_bytes = [], 0
+
+    def _count(self, decisions: Decisions) -> None:
+        names = decisions.predictions if decisions.probabilities else ["value"] * len(decisions)
+        for name, n_rows in Counter(map(str, names)).items():
+            self._runtime.metrics.predicted(self._problem, name, n_rows)
+
+
+def _score(problem: str, reader: Reader, rows: Rows, answers: Answers) -> Scored:
+    """Score the rows that are neither wrong nor answered before."""
+    model = reader.model
+    skipped = rows.errors.keys() | answers.stored.keys()
+    indices: Sequence[int] = range(len(rows))
+    part = rows
+    if skipped:
+        indices = [index for index in indices if index not in skipped]
+        part = rows.take(indices)
+    output = score(model, part.matrix(reader.schema))
+    is_finite = np.isfinite(output).all(axis=1)
+    if not is_finite.all():
+        for index in np.flatnonzero(~is_finite).tolist():
+            detail = "the model gave no finite answer to this row"
+            rows.refuse(indices[index], "model_output", detail)
+        return _score(problem, reader, rows, answers)
+    ids = new_ids(part.prediction_ids, len(part))
+    decisions = decide(model, output)
+    made = records(problem, model, reader.schema, part, ids, decisions, answers.now)
+    return Scored(indices, part, ids, decisions, list(made))
+
+
+def _refusal(rows: Rows) -> ApiError:
+    n_errors = len(rows.errors)
+    return ApiError(
+        422,
+        "invalid_rows",
+        f"{n_errors} of {len(rows)} rows are wrong; nothing was stored "
+        "(?on_error=skip answers the others)",
+        extra={"n_errors": n_errors, "errors": error_items(rows.errors)},
+    )
+
+
+def no_finite_answer() -> ApiError:
+    """The refusal of a batch with a row that the model has no number for."""
+    detail = "the model gave no finite answer to a row; nothing was stored"
+    return ApiError(500, "model_output", detail)
+
+
+def _with_kept(failure: ApiError, n_kept: int) -> ApiError:
+    if not n_kept:
+        return failure
+    detail = f"the journal cannot take the whole batch; {n_kept} of its rows were kept"
+    return ApiError(failure.status, failure.code, detail, failure.headers, {"n_kept": n_kept})

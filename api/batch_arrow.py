@@ -1,0 +1,159 @@
+"""A batch's Arrow stream; loaded with the first one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow
+from pyarrow import types
+
+from api.batch_arrow_guard import check_message
+from api.batch_rows import ASIDE, BatchSchema, Rows, add_asides, check_length
+from api.decoder import unknown_feature
+from api.errors import ApiError
+from storage.encoding import MISSING_CODE, Value
+
+COLUMNS_LIMIT = 10_000
+
+
+def read_arrow(content: bytes, schema: BatchSchema) -> Rows:
+    """The rows of a stream.
+
+    Raises ApiError 400 for what is no stream, 422 for other columns or another number of rows.
+    """
+    try:
+        table = _table(content)
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError, IndexError, MemoryError):
+        raise ApiError(400, "invalid_arrow", "expected a whole Arrow stream") from None
+    return rows_of(table, schema)
+
+
+def rows_of(table: Any, schema: BatchSchema) -> Rows:
+    """The rows of a table whose columns are features, ``key``, ``event_time``, ``prediction_id``.
+
+    Raises ApiError 422.
+    """
+    check_length(table.num_rows)
+    names = table.column_names
+    if len(set(names)) != len(names):
+        raise ApiError(422, "invalid_columns", "columns: expected each name once")
+    known = {*schema.names, *ASIDE}
+    if not known.issuperset(names):
+        raise unknown_feature(dict.fromkeys(n for n in names if n not in known), schema.names)
+    columns = dict(zip(names, table.columns, strict=True))
+    rows = Rows(_numbers(columns, schema, table.num_rows), [], [])
+    rows.check_numbers(schema)
+    for place in schema.text_places:
+        _add_texts(rows, columns.get(schema.names[place]), place, schema)
+    asides = [None if name in schema.names else _aside(columns, name) for name in ASIDE]
+    add_asides(rows, *asides)
+    return rows
+
+
+def _table(content: bytes) -> Any:
+    """All record batches, checked to the last offset: nothing in them can be trusted."""
+    source = pyarrow.BufferReader(content)
+    n_rows = 0
+    for message in pyarrow.ipc.MessageReader.open_stream(source):
+        n_rows += check_message(message.metadata)
+        check_length(max(n_rows, 1))
+    with pyarrow.ipc.open_stream(pyarrow.BufferReader(content)) as stream:
+        if len(stream.schema) > COLUMNS_LIMIT:
+            raise ApiError(422, "invalid_columns", f"expected at most {COLUMNS_LIMIT} columns")
+        table = stream.read_all()
+    table.validate(full=True)
+    return table
+
+
+def _numbers(columns: dict[str, Any], schema: BatchSchema, n_rows: int) -> Any:
+    found = [columns.get(schema.names[place]) for place in schema.number_places]
+    for place, column in zip(schema.number_places, found, strict=True):
+        if column is not None and not _is_number(column.type):
+            raise _wrong_kind(schema.names[place], "a column of numbers")
+    # Twice the bytes only where float32 would lose something that was sent.
+    kinds = {column.type for column in found if column is not None}
+    dtype = np.float32 if all(map(_fits_float32, kinds)) else np.float64
+    numbers = np.full((len(found), n_rows), np.nan, dtype=dtype)
+    for target, column in zip(numbers, found, strict=True):
+        if column is not None and not types.is_null(column.type):
+            start = 0
+            for chunk in column.chunks:
+                target[start : start + len(chunk)] = _as_floats(chunk, dtype)
+                start += len(chunk)
+    return np.ascontiguousarray(numbers.T)
+
+
+def _as_floats(chunk: Any, dtype: Any) -> Any:
+    if types.is_boolean(chunk.type):
+        chunk = chunk.cast(pyarrow.int8())
+    if not chunk.null_count:
+        return chunk.to_numpy(zero_copy_only=False)
+    kind = pyarrow.float32() if dtype == np.float32 else pyarrow.float64()
+    return chunk.cast(kind, safe=False).to_numpy(zero_copy_only=False)  # null becomes NaN
+
+
+def _add_texts(rows: Rows, column: Any, place: int, schema: BatchSchema) -> None:
+    n_rows = len(rows)
+    if column is None or types.is_null(column.type):
+        rows.texts.append([None] * n_rows)
+        rows.codes.append(np.full(n_rows, MISSING_CODE, dtype=np.float32))
+        return
+    values, indices = _distinct(column, schema.names[place])
+    # The last one stands for the missing: an index of -1 finds it.
+    spelt: list[Value] = [*values, None]
+    codes, wrong = schema.encode_texts(place, spelt)
+    rows.codes.append(codes[indices])
+    rows.texts.append([spelt[index] for index in indices.tolist()])
+    for code, detail in wrong.items():
+        for index in np.flatnonzero(indices == code).tolist():
+            rows.refuse(index, "invalid_value", detail)
+
+
+def _distinct(column: Any, name: str) -> tuple[list[Any], Any]:
+    """The distinct values of a column, and for each row the place of its own, -1 for none."""
+    kind = column.type
+    inner = kind.value_type if types.is_dictionary(kind) else kind
+    if not (_is_text(inner) or _is_number(inner)):
+        raise _wrong_kind(name, "a column of texts, numbers or a dictionary of them")
+    if not types.is_dictionary(kind):
+        column = column.dictionary_encode()
+    chunk = column.unify_dictionaries().combine_chunks()
+    if isinstance(chunk, pyarrow.ChunkedArray):
+        chunk = chunk.chunk(0)
+    values = chunk.dictionary.to_pylist()
+    indices = chunk.indices.cast(pyarrow.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+    return values, indices
+
+
+def _aside(columns: dict[str, Any], name: str) -> Sequence[Any] | None:
+    column = columns.get(name)
+    if column is None or types.is_null(column.type):
+        return None
+    if types.is_timestamp(column.type) and name == "event_time":
+        column = column.cast(pyarrow.timestamp("us"), safe=False)
+        return [None if value is None else value.isoformat() for value in column.to_pylist()]
+    if not (_is_text(column.type) or (types.is_integer(column.type) and name == "key")):
+        raise _wrong_kind(name, "a column of texts")
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _is_number(kind: Any) -> bool:
+    checks = (types.is_integer, types.is_floating, types.is_boolean, types.is_null)
+    return any(check(kind) for check in checks)
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def _fits_float32(kind: Any) -> bool:
+    if types.is_floating(kind) or types.is_integer(kind):
+        return bool(kind.bit_width <= 32 if types.is_floating(kind) else kind.bit_width <= 16)
+    return True
+
+
+def _wrong_kind(name: str, expected: str) -> ApiError:
+    return ApiError(422, "invalid_columns", f"column {name!r}: expected {expected}")
