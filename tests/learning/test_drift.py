@@ -139,13 +139,15 @@ def test_a_plain_change_is_drift_and_the_reason_holds_the_numbers(
 
 def test_one_missing_value_does_not_hide_that_the_others_moved() -> None:
     rng = np.random.default_rng(0)
-    current = rng.normal(1, 1, 100)
+    reference, current = rng.normal(size=5_000), rng.normal(0.6, 1, 100)
     current[0] = np.nan
 
-    (feature,) = check(rng.normal(size=5_000), current).features
+    (feature,) = check(reference, current).features
 
+    alone = stats.ks_2samp(reference, current[1:], method="asymp")
     assert feature.is_drifted
-    assert feature.effect == feature.statistic > 0.3
+    assert feature.effect == feature.statistic == pytest.approx(alone.statistic)
+    assert feature.p_value == pytest.approx(2 * alone.pvalue)  # it was one of two looks
 
 
 def test_calm_windows_say_so_with_the_share_and_the_limit() -> None:
@@ -153,6 +155,19 @@ def test_calm_windows_say_so_with_the_share_and_the_limit() -> None:
 
     assert not result.is_drifted
     assert result.reason == "drift_share 0.00 ≤ 0.50: 0 of 1 features"
+
+
+def test_a_share_on_the_limit_is_no_alarm() -> None:
+    current = np.tile(np.arange(200.0), (10, 1)).T.astype(np.float32)
+    features = [Feature(name=f"n{i}") for i in range(10)]
+    reference = current.copy()
+    current[:, 3] += 100
+
+    result = check_drift(reference, current, features, RULES)
+
+    assert result.drift_share == 0.1
+    assert not result.is_drifted
+    assert result.reason == "drift_share 0.10 ≤ 0.10: 1 of 10 features, worst n3 (KS 0.50)"
 
 
 def test_a_share_above_the_limit_without_a_small_enough_p_value_is_no_alarm() -> None:

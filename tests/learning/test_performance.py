@@ -31,6 +31,12 @@ def test_too_few_labels_say_nothing_and_how_many_are_needed() -> None:
     assert result.floor == 0.9
 
 
+def test_as_many_labels_as_needed_are_enough() -> None:
+    result = measure_performance("binary", Y[:100], answers(0.8, 100), 0.5, accuracy(), None)
+
+    assert (result.value, result.n_rows) == (0.8, 100)
+
+
 def test_no_labels_at_all_say_nothing() -> None:
     result = measure_performance(
         "regression", np.array([]), np.empty((0, 1)), 0.5, PerformanceRules(), 1.0
@@ -84,10 +90,13 @@ def test_without_a_floor_nothing_is_low() -> None:
     assert result.reason.endswith("on 400 labels")
 
 
-@pytest.mark.parametrize(("error", "is_low"), [(1.0, False), (1.04, False), (1.2, True)])
-def test_of_an_error_more_is_worse(error: float, is_low: bool) -> None:
+@pytest.mark.parametrize(
+    ("error", "spread", "is_low"),
+    [(1.0, 0.02, False), (1.04, 0.02, False), (1.06, 1.0, False), (1.2, 0.02, True)],
+)
+def test_of_an_error_more_is_worse(error: float, spread: float, is_low: bool) -> None:
     y = np.zeros(N)
-    output = np.tile([error - 0.02, error + 0.02], N // 2)[:, None]
+    output = np.tile([error - spread, error + spread], N // 2)[:, None]
 
     result = measure_performance("regression", y, output, 0.5, PerformanceRules(), 1.0)
 

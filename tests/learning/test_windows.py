@@ -79,6 +79,7 @@ def test_sizes_keep_to_their_limits(
         ((740, 100, 160), (740, 260)),
         ((900, 100), (900, 100)),  # before would leave nothing to train on
         ((740, 260), (740, 260)),
+        ((970, 30), (970, 30)),
         ((975, 25), (0, 1_000)),  # behind would leave fewer than the gate asks for
         ((1_000,), (0, 1_000)),
     ],
@@ -87,6 +88,12 @@ def test_equal_times_move_the_cut_to_the_nearest_change(
     counts: tuple[int, ...], expected: tuple[int, int]
 ) -> None:
     assert sizes(split(rows_at(np.repeat(np.arange(len(counts)), counts)))) == expected
+
+
+def test_a_far_change_of_time_is_better_than_nothing_to_train_on() -> None:
+    rows = rows_at(np.repeat([0, 1], [900, 100]))
+
+    assert sizes(split(rows, holdout_share=0.8)) == (900, 100)
 
 
 @given(
