@@ -180,6 +180,12 @@ def test_rows_of_one_probability_are_never_divided() -> None:
     assert dear <= 0.4 < cheap <= 0.9
 
 
+def test_a_row_of_probability_one_is_positive_at_every_threshold() -> None:
+    y, probability = np.array([1.0, 0]), np.array([0.5, 1.0])
+
+    assert cheapest_threshold(y, probability, Costs(false_positive=50)) <= 0.5
+
+
 def test_of_equally_cheap_cuts_the_nearest_to_the_ideal_wins() -> None:
     y, probability = np.array([0.0, 0, 1, 1]), np.array([0.2, 0.3, 0.6, 0.7])
     free = Costs(false_positive=0, false_negative=0)
@@ -207,6 +213,7 @@ def test_dear_misses_lower_the_threshold_also_on_a_short_window(n_rows: int) -> 
     newer = rows_of(2_000, seed=1)
     score = fitted.output(newer.x)[:, 1]
     assert threshold < 0.3
+    assert threshold != ideal_threshold(problem.costs)  # the rows had their say
     dear = problem.costs
     assert cost_of(newer.y, score, threshold, dear) < 0.7 * cost_of(newer.y, score, 0.5, dear)
 
