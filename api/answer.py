@@ -29,6 +29,7 @@ _encoder = msgspec.json.Encoder()
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """A prediction with its body as sent."""
 
+    prediction_id: str
     prediction: int | float | str
     probabilities: list[float] | None
     body: bytes
@@ -57,16 +58,17 @@ def build_answer(
     document["model_version"] = model.manifest.version
     document["timestamp"] = now
     probabilities = None if task == "regression" else output
-    return Answer(prediction, probabilities, _encoder.encode(document))
+    return Answer(prediction_id, prediction, probabilities, _encoder.encode(document))
 
 
 def _decide(model: ServedModel, probability: float, document: dict[str, Any]) -> int | str:
     manifest = model.manifest
     threshold = DEFAULT_THRESHOLD if manifest.threshold is None else manifest.threshold
     document["probability"] = probability
-    bands = [band for band in manifest.risk_levels if band.above <= probability]
-    if bands:
-        document["risk_level"] = max(bands, key=lambda band: band.above).name
+    for band in model.bands:
+        if band.above <= probability:
+            document["risk_level"] = band.name
+            break
     share = min(max(probability, 0.0), 1.0)  # float32 may leave it a hair outside
     document["expected_cost"] = min(
         share * manifest.cost_false_negative, (1 - share) * manifest.cost_false_positive

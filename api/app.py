@@ -7,11 +7,13 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from api import documentation, errors, health, info
 from api.auth import Requires
@@ -35,6 +37,19 @@ SILENT: TelemetryConfig = {
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
+class Application(FastAPI):
+    """FastAPI with one thin layer around it, and a way past its router for what must be fast."""
+
+    runtime: Runtime
+    hot: dict[str, ASGIApp]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The layers around the routes, built at the first request."""
+        # The outermost of the framework's own would answer failures; the envelope does.
+        inner: Any = super().build_middleware_stack()
+        return Envelope(inner.app, self.runtime.metrics, self.hot)
+
+
 def create_app(settings: Settings, problems: tuple[str, ...]) -> FastAPI:
     """The API of these problems; its models, journal and threads live as long as its lifespan.
 
@@ -43,7 +58,7 @@ def create_app(settings: Settings, problems: tuple[str, ...]) -> FastAPI:
     if not problems or not all(map(NAME.fullmatch, problems)):
         raise ValueError(f"problems: found {problems}; expected names like {NAME.pattern}")
     runtime = Runtime(settings, problems)
-    app = FastAPI(
+    app = Application(
         title="Perennial",
         version=_version(),
         docs_url=None,
@@ -53,8 +68,8 @@ def create_app(settings: Settings, problems: tuple[str, ...]) -> FastAPI:
         redirect_slashes=False,
         telemetry=SILENT,
     )
-    app.state.runtime = runtime
-    app.add_middleware(Envelope, metrics=runtime.metrics)
+    app.state.runtime = app.runtime = runtime
+    app.hot = {}
     errors.install(app)
     for reading in documentation.ROUTES:
         _add_reading(app, reading, "", problems[0])
@@ -80,14 +95,16 @@ def required_scope(route: BaseRoute) -> str | None:
     return UNDECLARED
 
 
-def _add_problem(app: FastAPI, runtime: Runtime, prefix: str, problem: str) -> None:
+def _add_problem(app: Application, runtime: Runtime, prefix: str, problem: str) -> None:
     for endpoint in (
         Predict(runtime, problem, f"{prefix}/predict"),
         PredictBatch(runtime, problem, f"{prefix}/predict/batch"),
         Feedback(runtime, problem, f"{prefix}/feedback"),
     ):
-        # Bare routes: a typed FastAPI route costs half of the requests a second.
+        # The route is for other methods and for the description; what is asked for by its exact
+        # path does not pass through the router, which costs half of the requests a second.
         app.router.routes.append(Route(endpoint.path, endpoint, methods=["POST"]))
+        app.hot[endpoint.path] = endpoint
     for reading in (*health.ROUTES, *info.ROUTES):
         _add_reading(app, reading, prefix, problem)
 

@@ -48,7 +48,7 @@ def decode_predict(content: bytes) -> PredictBody:
     if body.prediction_id is not None:
         check_id(body.prediction_id)
     if isinstance(body.key, str) and not is_clean(body.key, KEY_LIMIT):
-        raise ApiError(422, "invalid_key", f"key: expected at most {KEY_LIMIT} characters, no NUL")
+        raise invalid_key()
     return body
 
 
@@ -80,6 +80,11 @@ def encode(values: list[Value], encoder: RowEncoder) -> list[float]:
         return encoder.encode(values)
     except EncodingError as error:
         raise ApiError(422, "invalid_value", str(error)) from None
+
+
+def invalid_key() -> ApiError:
+    """The refusal of a key that no database could keep."""
+    return ApiError(422, "invalid_key", f"key: expected at most {KEY_LIMIT} characters, no NUL")
 
 
 def check_id(prediction_id: str) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 import re
 import time
-from uuid import uuid4
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from loguru import logger
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,52 +20,64 @@ BODY_LIMIT = 1024 * 1024
 BODY_SECONDS = 10.0
 REQUEST_ID = re.compile(rb"^[A-Za-z0-9._:-]{1,64}$")
 UNMATCHED = "unmatched"
+EMPTY: Mapping[str, ASGIApp] = MappingProxyType({})
 JSON = (b"content-type", b"application/json")
+
+
+# An id tells requests apart; it need not be hard to guess.
+_PROCESS = os.urandom(8).hex()
+_numbers = itertools.count()
 
 
 class Exchange:
     """What is known of a request beside its content."""
 
-    __slots__ = ("has_begun", "request_id", "status", "token_id")
+    __slots__ = ("_send", "has_begun", "request_id", "status", "token_id")
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, send: Send) -> None:
         self.request_id = request_id
         self.token_id: str | None = None
         self.status = 500
         self.has_begun = False
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer; its beginning carries the request's id."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.has_begun = True
+            headers = message.get("headers", ())
+            message["headers"] = [*headers, (b"x-request-id", self.request_id.encode())]
+        await self._send(message)
 
 
 class Envelope:
-    """Middleware around every route: request id, metrics, and no failure without an answer."""
+    """The layer around every route: request id, metrics, and no failure without an answer.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    Requests for a path of ``hot`` go to its endpoint at once, without the router.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, hot: Mapping[str, ASGIApp] = EMPTY) -> None:
         self._app = app
         self._metrics = metrics
+        self._hot = hot
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(_request_id(scope))
-        scope["exchange"] = exchange
-        header = (b"x-request-id", exchange.request_id.encode())
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                exchange.has_begun = True
-                message["headers"] = [*message.get("headers", ()), header]
-            await send(message)
-
         began = time.perf_counter()
+        exchange = scope["exchange"] = Exchange(_request_id(scope), send)
+        endpoint = self._hot.get(scope["path"]) if scope["method"] == "POST" else None
         try:
-            await self._app(scope, receive, send_with_id)
+            await (endpoint or self._app)(scope, receive, exchange.send)
         except ClientGoneError:
             exchange.status = 499
         except Exception as error:
-            await _refuse(error, exchange, scope, receive, send_with_id)
+            await _refuse(error, exchange, scope, receive, exchange.send)
         finally:
-            self._metrics.observe(_route(scope), exchange.status, time.perf_counter() - began)
+            route = _route(scope) if endpoint is None else scope["path"]
+            self._metrics.observe(route, exchange.status, time.perf_counter() - began)
 
 
 async def _refuse(
@@ -95,7 +110,7 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and REQUEST_ID.match(value):
             return str(value.decode())
-    return uuid4().hex
+    return f"{_PROCESS}{next(_numbers):016x}"
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int = BODY_LIMIT) -> bytes:

@@ -1,20 +1,13 @@
-"""`POST /predict`: decode, score, journal, answer."""
+"""`POST /predict`: decode, then score, journal and answer together with whoever else waits."""
 
 from __future__ import annotations
 
-import contextlib
-from datetime import UTC, datetime
-from uuid import uuid4
-
 from starlette.types import Receive, Scope, Send
 
-from api.answer import build_answer, in_order
-from api.decoder import PredictBody, decode_predict, encode, parse_time, values_in_order
+from api.decoder import decode_predict
 from api.errors import ApiError
 from api.exchange import read_body, send_json
 from api.runtime import Runtime
-from api.session import ServedModel
-from storage.predictions import PredictionRecord, decode_prediction, find_answer
 
 
 def no_model() -> ApiError:
@@ -41,62 +34,24 @@ class Predict:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one prediction once it is durable."""
         self._runtime.gate.check(scope, self.required_scope)
-        body = decode_predict(await read_body(scope, receive))
-        if body.prediction_id is not None:
-            stored = await self._stored(body.prediction_id)
-            if stored is not None:
-                await send_json(send, stored)
-                return
-        # Read once, after the last wait: this request is this version's to the end.
+        content = await read_body(scope, receive)
         model = self._slot.model
         if model is None:
+            decode_predict(content)  # what is wrong stays wrong with any model
             raise no_model()
-        await send_json(send, await self._answer(model, body))
+        asked = model.intake.read(content)
+        if asked.prediction_id is None:
+            await send_json(send, await self._runtime.gatherings[self._problem].ask(model, asked))
+            return
+        async with self._runtime.claims.hold(self._problem, asked.prediction_id):
+            body = await self._runtime.answers.find(self._problem, asked.prediction_id)
+            if body is None:
+                body = await self._answer(content)
+            await send_json(send, body)
 
-    async def _answer(self, model: ServedModel, body: PredictBody) -> bytes:
-        now = datetime.now(UTC)
-        event_time = parse_time(body.event_time, "event_time") if body.event_time else now
-        values = values_in_order(body, model.encoder)
-        output = model.score(encode(values, model.encoder))
-        prediction_id = body.prediction_id or uuid4().hex
-        answer = build_answer(model, output, prediction_id, now)
-        record = PredictionRecord(
-            self._problem,
-            prediction_id,
-            model.manifest.version,
-            None if body.key is None else str(body.key),
-            event_time,
-            values,
-            answer.prediction,
-            answer.probabilities,
-            answer.body,
-            now,
-        )
-        recorder = self._runtime.recorder
-        await recorder.durable(record, recorder.add(record))
-        name = "value" if answer.probabilities is None else str(answer.prediction)
-        self._runtime.metrics.predicted(self._problem, name)
-        return answer.body
-
-    async def _stored(self, prediction_id: str) -> bytes | None:
-        """The answer that this id already has, durable."""
-        waiting = await self._waiting(prediction_id)
-        if waiting is not None or self._runtime.drainer.failure is not None:
-            return waiting
-        found = None
-        with contextlib.suppress(ApiError):  # predictions go on without SQL
-            found = await self._runtime.ask_settled(find_answer, self._problem, prediction_id)
-        # While SQL was asked, the same id may have been answered by another request.
-        waiting = await self._waiting(prediction_id)
-        return waiting if waiting is not None else found and in_order(found)
-
-    async def _waiting(self, prediction_id: str) -> bytes | None:
-        entry = self._runtime.recorder.prediction(self._problem, prediction_id)
-        if entry is None:
-            return None
-        payload = entry.read()
-        if payload is None:
-            return None
-        record = decode_prediction(payload, prediction_id)
-        await self._runtime.recorder.durable(record, entry)
-        return record.answer
+    async def _answer(self, content: bytes) -> bytes:
+        # Read again, because there was a wait: the newest model answers.
+        model = self._slot.model
+        assert model is not None
+        asked = model.intake.read(content)
+        return await self._runtime.gatherings[self._problem].ask(model, asked)

@@ -116,6 +116,16 @@ class Recorder:
         while len(self._moved) > MOVES_KEPT:
             self._moved_from = self._moved.pop(next(iter(self._moved)))
 
+    def forget_prediction(self, problem: str, prediction_id: str) -> None:
+        """Drop one prediction that could not be written."""
+        self.n_forgotten += 1
+        self._move(self._predictions, (problem, prediction_id))
+
+    @staticmethod
+    def refusal(error: BaseException) -> ApiError:
+        """What a client is told when its record could not be written."""
+        return _full(error)
+
     def has_moved(self, keys: Iterable[Key], since: int) -> bool:
         """Whether a record of these keys may have left for SQL after ``n_forgotten`` was this."""
         return since < self._moved_from or any(self._moved.get(key, 0) > since for key in keys)
@@ -137,5 +147,5 @@ class Recorder:
                 self._feedback[record.problem, item.prediction_id] = (item.actual, entry)
 
 
-def _full(error: JournalFullError) -> ApiError:
+def _full(error: BaseException) -> ApiError:
     return ApiError(503, "journal_full", f"{error}; nothing was kept", {"Retry-After": "5"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,15 +14,20 @@ from sqlalchemy.engine import make_url
 
 from api.auth import Gate
 from api.batch_body import Workroom
+from api.claims import Claims
 from api.drainer import Drainer
 from api.errors import storage_unavailable
 from api.facts import FactBoard
+from api.gathering import Gathering
 from api.metrics import Metrics
 from api.recorder import Recorder
 from api.slot import Slot
+from api.stored import StoredAnswers
 from settings import Settings
 from storage.database import open_engine, upgrade
 from storage.journal import Journal
+from storage.neighbours import Neighbours
+from storage.prediction_batches import find_answers
 from storage.tokens import load_tokens
 
 SQL_SECONDS = 2.0
@@ -56,15 +62,26 @@ class Runtime:
         self.workroom = Workroom()
         self.recorder: Recorder
         self.drainer: Drainer
+        self.neighbours: Neighbours
+        self.claims: Claims
+        self.answers: StoredAnswers
+        self.gatherings: dict[str, Gathering]
 
     def start(self) -> None:
         """Recover the journal, load the models, begin to follow pointers, tokens and SQL."""
         settings = self.settings
         root = settings.home / "journal"
         root.mkdir(parents=True, exist_ok=True)
-        self.recorder = Recorder(Journal(root, settings.journal_limit_mb * 1024 * 1024))
+        journal = Journal(root, settings.journal_limit_mb * 1024 * 1024)
+        self.recorder = Recorder(journal)
         self.recorder.recover()
-        self.drainer = Drainer(self.recorder, self.engine, lambda: upgrade(settings.sql_url), root)
+        self.neighbours = Neighbours(root, journal.folder)
+        self.claims = Claims(settings.home / "serving" / ".claims")
+        self.answers = StoredAnswers(self.recorder, self.neighbours, self._find_answers)
+        self.gatherings = {
+            problem: Gathering(problem, self.recorder, self.metrics) for problem in self.problems
+        }
+        self.drainer = Drainer(self.recorder, self.engine, self._migrate, root)
         self.gate.start()
         for slot in self.slots.values():
             slot.start()
@@ -78,9 +95,21 @@ class Runtime:
         self.drainer.stop()
         self.workroom.close()
         self.recorder.journal.close()
+        self.claims.close()
         self.facts.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
         self.engine.dispose()
+
+    async def _find_answers(self, problem: str, names: list[str]) -> dict[str, dict[str, Any]]:
+        if self.drainer.failure is not None:
+            raise storage_unavailable()
+        return await self.ask(find_answers, problem, names)
+
+    def _migrate(self) -> None:
+        # One worker at a time: the others then find it done.
+        with (self.settings.home / "serving" / ".migration").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            upgrade(self.settings.sql_url)
 
     async def ask(
         self, question: Callable[Concatenate[Engine, P], T], *args: P.args, **kwargs: P.kwargs

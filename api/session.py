@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from api.graph import has_external_data
+from api.intake import Intake
 from storage.bundles import BundleError, read_bundle
 from storage.encoding import RowEncoder
-from storage.manifest import Manifest
+from storage.manifest import Manifest, RiskBand
 from storage.pointers import Pointer
 
+OUTPUTS = ["output"]
 WARM_UP_ROWS = 20
 REASON_LIMIT = 300
 SEVERITY_FATAL = 4
@@ -29,11 +32,17 @@ class ServedModel:
     session: Any
     encoder: RowEncoder
     labels: tuple[int | str, ...]
+    intake: Intake
+    bands: tuple[RiskBand, ...]
 
     def score(self, row: list[float]) -> list[float]:
         """Probabilities of the classes, or one value, for one encoded row."""
         matrix = np.array((row,), dtype=np.float32)
-        output: list[float] = self.session.run(["output"], {"input": matrix})[0][0].tolist()
+        return self.score_all(matrix)[0]
+
+    def score_all(self, matrix: NDArray[np.float32]) -> list[list[float]]:
+        """The same for each row of a float32 matrix."""
+        output: list[list[float]] = self.session.run(OUTPUTS, {"input": matrix})[0].tolist()
         return output
 
 
@@ -59,7 +68,11 @@ def load_model(store: Path, pointer: Pointer) -> ServedModel:
     labels: tuple[int | str, ...] = manifest.classes
     if manifest.class_type == "integer":
         labels = tuple(_integer(label) for label in manifest.classes)
-    return ServedModel(pointer, manifest, session, RowEncoder(manifest.features), labels)
+    encoder = RowEncoder(manifest.features)
+    # The highest first: the first that a probability reaches is its own.
+    bands = sorted(manifest.risk_levels, key=lambda band: band.above, reverse=True)
+    intake = Intake(manifest.features, encoder)
+    return ServedModel(pointer, manifest, session, encoder, labels, intake, tuple(bands))
 
 
 def _open(model: bytes) -> Any:

@@ -37,6 +37,7 @@ class Entry:
         self.payload = payload
         self.segment = segment
         self.offset = offset
+        # Shared by the records of one write.
         self.done: asyncio.Future[None] | None = None
         self.created = time.time()
 
@@ -45,9 +46,10 @@ class Entry:
 
         Raises JournalFullError when it could not be written.
         """
-        if self.done is not None:
-            # Shielded, because a repeated request may wait for the same record.
-            await asyncio.shield(self.done)
+        done = self.done
+        if done is not None:
+            # Shielded, because others wait for the same write.
+            await asyncio.shield(done)
 
     def read(self) -> bytes | None:
         """The record, or None when it has been drained and its segment removed."""
@@ -65,6 +67,7 @@ class Journal:
         self._segment_bytes = max(1, min(segment_bytes, limit_bytes // 4))
         self._backlog = Backlog(root)
         self._turn: list[Entry] = []
+        self._turn_done: asyncio.Future[None] | None = None
         self._queue: queue.SimpleQueue[list[Entry] | None] = queue.SimpleQueue()
         # Each counted by one thread only, so that neither needs a lock.
         self._bytes_taken = 0
@@ -74,6 +77,11 @@ class Journal:
         self._file, self._active = self._open_segment()
         self._thread = threading.Thread(target=self._write_forever, name="journal", daemon=True)
         self._thread.start()
+
+    @property
+    def folder(self) -> Path:
+        """Where this process writes."""
+        return self._backlog.own.path
 
     @property
     def backlog_bytes(self) -> int:
@@ -88,15 +96,22 @@ class Journal:
         size = len(payload) + FRAME.size
         if len(payload) > RECORD_LIMIT or self.backlog_bytes + size > self._limit:
             raise JournalFullError("the journal has reached its limit")
-        loop = asyncio.get_running_loop()
         entry = Entry(payload)
-        entry.done = loop.create_future()
         self._bytes_taken += size
         if not self._turn:
+            loop = asyncio.get_running_loop()
+            self._turn_done = loop.create_future()
             # The requests of one turn of the event loop wake the writer once, not each.
-            loop.call_soon(self._hand_over)
+            loop.call_soon(self.flush)
+        entry.done = self._turn_done
         self._turn.append(entry)
         return entry
+
+    def flush(self) -> None:
+        """Write what was appended without waiting for the turn's end."""
+        if self._turn:
+            turn, self._turn = self._turn, []
+            self._queue.put(turn)
 
     def adopt(self) -> list[tuple[Entry, bytes]]:
         """Take over what dead processes left; their whole records, oldest first."""
@@ -115,28 +130,26 @@ class Journal:
 
     def close(self) -> None:
         """Write what waits and stop; what is not drained stays for the next process."""
-        self._hand_over()
+        self.flush()
         self._queue.put(None)
         self._thread.join()
         os.close(self._file)
         self._active.is_sealed = True
         self._backlog.close()
 
-    def _hand_over(self) -> None:
-        if self._turn:
-            turn, self._turn = self._turn, []
-            self._queue.put(turn)
-
     def _write_forever(self) -> None:
-        entries: list[Entry] | None
-        while (entries := self._queue.get()) is not None:
+        turn: list[Entry] | None
+        while (turn := self._queue.get()) is not None:
+            turns = [turn]
             with contextlib.suppress(queue.Empty):
                 while (more := self._queue.get_nowait()) is not None:
-                    entries += more
+                    turns.append(more)
                 self._queue.put(None)  # the end was met while gathering: meet it again
-            self._write(entries)
+            self._write(turns)
 
-    def _write(self, entries: list[Entry]) -> None:
+    def _write(self, turns: list[list[Entry]]) -> None:
+        entries = [entry for turn in turns for entry in turn]
+        dones = [turn[0].done for turn in turns]
         frames = [frame(entry.payload or b"") for entry in entries]
         error: Exception | None = None
         try:
@@ -151,14 +164,14 @@ class Journal:
         else:
             self._place(entries, frames)
         self._bytes_settled += sum(map(len, frames))
-        _settle(entries, error)
+        _settle([done for done in dones if done is not None], error)
 
     def _place(self, entries: list[Entry], frames: list[bytes]) -> None:
         offset = self._active.size
         for entry, content in zip(entries, frames, strict=True):
             # The place first: a reader takes the payload or, failing that, the place.
             entry.segment, entry.offset = self._active, offset
-            entry.payload = None
+            entry.payload = entry.done = None
             offset += len(content)
         self._backlog.grow(self._active, offset)
         if offset > self._segment_bytes:
@@ -195,21 +208,15 @@ def _write_all(file: int, content: bytes) -> None:
         view = view[os.write(file, view) :]
 
 
-def _settle(entries: list[Entry], error: Exception | None) -> None:
-    done = entries[0].done
-    if done is not None:
-        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
-            done.get_loop().call_soon_threadsafe(_resolve, entries, error)
+def _settle(dones: list[asyncio.Future[None]], error: Exception | None) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+        dones[0].get_loop().call_soon_threadsafe(_resolve, dones, error)
 
 
-def _resolve(entries: list[Entry], error: Exception | None) -> None:
-    for entry in entries:
-        done = entry.done
-        if done is None or done.done():
-            continue
+def _resolve(dones: list[asyncio.Future[None]], error: Exception | None) -> None:
+    for done in dones:
         if error is None:
-            entry.done = None
             done.set_result(None)
         else:
             done.set_exception(error)
-            done.exception()  # its request may have gone: then nobody else asks
+            done.exception()  # its requests may have gone: then nobody else asks

@@ -7,9 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Table, Text, bindparam, cast, select, text
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Connection, Engine, Table, select, text
 
 from storage.database import reading, writing
 from storage.encoding import Value
@@ -18,20 +16,44 @@ from storage.tables import feedback, predictions
 
 DRAIN_LOCK = 7306
 IDS_PER_QUERY = 500
-DOCUMENTS = ("features", "prediction", "probabilities", "answer")
+DOCUMENTS = frozenset({"features", "prediction", "probabilities", "answer", "actual"})
+TIMES = frozenset({"event_time", "created_at", "observed_at", "received_at"})
+PREDICTION_COLUMNS = (
+    "prediction_id",
+    "problem",
+    "model_version",
+    "key",
+    "event_time",
+    "features",
+    "prediction",
+    "probabilities",
+    "answer",
+    "created_at",
+)
+FEEDBACK_COLUMNS = (
+    "problem",
+    "prediction_id",
+    "actual",
+    "observed_at",
+    "received_at",
+    "token_id",
+)
 
 Label = int | float | str
 
 
 class PredictionRecord(msgspec.Struct, tag="p", array_like=True, frozen=True, gc=False):
-    """One answered prediction. ``answer`` is the JSON body that was sent."""
+    """One answered prediction. ``answer`` is the JSON body that was sent.
+
+    ``features`` may be the JSON text of the list: what SQL will be given is then made once.
+    """
 
     problem: str
     prediction_id: str
     model_version: str
     key: str | None
     event_time: datetime
-    features: list[Value]
+    features: list[Value] | bytes
     prediction: Label
     probabilities: list[float] | None
     answer: bytes
@@ -89,6 +111,9 @@ def decode_prediction(payload: bytes, prediction_id: str) -> PredictionRecord:
     if isinstance(record, BatchRecord):
         return PredictionRecord(**next(expand(record, prediction_id)))
     assert isinstance(record, PredictionRecord)
+    if isinstance(record.features, bytes):
+        values = msgspec.json.decode(record.features)
+        return msgspec.structs.replace(record, features=values)
     return record
 
 
@@ -105,10 +130,8 @@ def store_records(engine: Engine, records: Sequence[SingleRecord]) -> None:
         if engine.dialect.name == "postgresql":
             # One drainer at a time, so that feedback becomes visible in the order of its ids.
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": DRAIN_LOCK})
-        _insert(
-            connection, predictions, rows, ("features", "prediction", "probabilities", "answer")
-        )
-        _insert(connection, feedback, labels, ("actual",))
+        _insert(connection, predictions, PREDICTION_COLUMNS, rows)
+        _insert(connection, feedback, FEEDBACK_COLUMNS, labels)
 
 
 def find_answer(engine: Engine, problem: str, prediction_id: str) -> bytes | None:
@@ -170,56 +193,72 @@ def _portions(ids: Sequence[str]) -> Iterable[Sequence[str]]:
 
 
 def _insert(
-    connection: Connection, table: Table, rows: list[dict[str, Any]], documents: tuple[str, ...]
+    connection: Connection, table: Table, columns: Sequence[str], rows: list[tuple[Any, ...]]
 ) -> None:
-    """Insert rows whose ``documents`` are JSON text already, but none whose id is known.
+    """Insert rows, but none whose id is known.
 
-    Passing text saves SQLAlchemy's own encoding, the larger part of an insert's work.
+    As text for the driver, with documents as JSON text already: what SQLAlchemy does for each
+    value would be the larger part of an insert's work, taken from the requests.
     """
     if not rows:
         return
-    is_postgres = connection.dialect.name == "postgresql"
-    statement: Any = (postgresql if is_postgres else sqlite).insert(table)
-    values: dict[str, Any] = {}
-    for parameter in rows[0]:
-        name = parameter.removeprefix("p_")
-        values[name] = bindparam(parameter, type_=table.c[name].type)
-        if name in documents:
-            text_value = bindparam(parameter, type_=Text)
-            values[name] = cast(text_value, JSONB) if is_postgres else text_value
-    statement = statement.values(values).on_conflict_do_nothing(
-        index_elements=["problem", "prediction_id"]
+    is_sqlite = connection.dialect.name == "sqlite"
+    marks = [
+        "?" if is_sqlite else "%s::jsonb" if column in DOCUMENTS else "%s" for column in columns
+    ]
+    names = ", ".join(f'"{column}"' for column in columns)
+    statement = (
+        f"INSERT INTO {table.name} ({names}) VALUES ({', '.join(marks)}) "  # noqa: S608
+        "ON CONFLICT (problem, prediction_id) DO NOTHING"
     )
-    connection.execute(statement, rows)
+    if is_sqlite:
+        times = [place for place, column in enumerate(columns) if column in TIMES]
+        rows = [_with_text_times(row, times) for row in rows]
+    connection.exec_driver_sql(statement, rows)
 
 
-def _prediction_row(record: PredictionRecord) -> dict[str, Any]:
-    return {
-        "p_prediction_id": record.prediction_id,
-        "p_problem": record.problem,
-        "p_model_version": record.model_version,
-        "p_key": record.key,
-        "p_event_time": record.event_time.astimezone(UTC),
-        "p_features": _json(record.features),
-        "p_prediction": _json(record.prediction),
-        "p_probabilities": None if record.probabilities is None else _json(record.probabilities),
-        "p_answer": record.answer.decode(),
-        "p_created_at": record.created_at,
-    }
+def _with_text_times(row: tuple[Any, ...], places: Sequence[int]) -> tuple[Any, ...]:
+    """The row as SQLAlchemy writes times to SQLite."""
+    values = list(row)
+    for place in places:
+        values[place] = values[place].replace(tzinfo=None).isoformat(" ", "microseconds")
+    return tuple(values)
 
 
-def _feedback_rows(record: FeedbackRecord) -> list[dict[str, Any]]:
+def _prediction_row(record: PredictionRecord) -> tuple[Any, ...]:
+    features = record.features
+    return (
+        record.prediction_id,
+        record.problem,
+        record.model_version,
+        record.key,
+        _utc(record.event_time),
+        features.decode() if isinstance(features, bytes) else _json(features),
+        _json(record.prediction),
+        None if record.probabilities is None else _json(record.probabilities),
+        record.answer.decode(),
+        _utc(record.created_at),
+    )
+
+
+def _feedback_rows(record: FeedbackRecord) -> list[tuple[Any, ...]]:
     return [
-        {
-            "p_problem": record.problem,
-            "p_prediction_id": item.prediction_id,
-            "p_actual": _json(item.actual),
-            "p_observed_at": item.observed_at.astimezone(UTC),
-            "p_received_at": record.received_at,
-            "p_token_id": record.token_id,
-        }
+        (
+            record.problem,
+            item.prediction_id,
+            _json(item.actual),
+            _utc(item.observed_at),
+            _utc(record.received_at),
+            record.token_id,
+        )
         for item in record.items
     ]
+
+
+def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("found a time without a zone; expected aware UTC")
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 def _json(value: Any) -> str:

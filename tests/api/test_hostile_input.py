@@ -177,7 +177,7 @@ def test_a_failure_inside_is_answered_without_its_message(
     def fail(*_: object) -> None:
         raise RuntimeError("secret-value")
 
-    monkeypatch.setattr("api.predict.build_answer", fail)
+    monkeypatch.setattr("api.gathering.build_answer", fail)
     refusal = api.predict(features=[1, None])
     assert (refusal.status_code, refusal.json()["code"]) == (500, "internal")
     assert "secret-value" not in refusal.text + capfd.readouterr().err
