@@ -16,6 +16,7 @@ from storage.manifest import FORMAT, Manifest, decode_manifest, encode_manifest
 MODEL = "model.onnx"
 MANIFEST = "manifest.json"
 REFERENCE = "reference.parquet"
+EXPLANATION = "explanation.npz"
 
 
 class BundleError(Exception):
@@ -28,12 +29,16 @@ class BundleError(Exception):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle in memory: its name, its manifest and the bytes of its graph."""
+    """A verified bundle in memory: its name, its manifest and the bytes of its graph.
+
+    ``explanation`` are the bytes of `EXPLANATION`, None where the bundle has no such file.
+    """
 
     name: str
     manifest: Manifest
     model: bytes
     path: Path
+    explanation: bytes | None = None
 
 
 def sha256(content: bytes) -> str:
@@ -123,7 +128,7 @@ def read_bundle(store: Path, problem: str, name: str) -> Bundle:
         )
     if sha256(model) != manifest.model_sha256:
         raise BundleError("sha256", f"bundle {name[:12]}: {MODEL} is not the one described")
-    return Bundle(name, manifest, model, folder)
+    return Bundle(name, manifest, model, folder, files.get(EXPLANATION))
 
 
 def _write_durably(path: Path, content: bytes) -> None:

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from learning import alert_text
 from learning.charts import evaluation_charts
 from learning.decision import Decision
+from learning.explain import explanation_file
 from learning.models import TrainingError
 from learning.rows import Rows, Schema, encode
 from learning.search import Trial, thin
 from learning.training import Challenger, feature_importance, train_challenger
 from storage import models, registry
-from storage.bundles import MANIFEST, MODEL, REFERENCE, sha256, write_bundle
+from storage.bundles import EXPLANATION, MANIFEST, MODEL, REFERENCE, sha256, write_bundle
 from storage.manifest import FeatureSpec, Golden, Manifest, RiskBand, encode_manifest
 from storage.observations import data_version, read_observations
 from tasks.champion import Champion, load_champion, rival_output
@@ -52,8 +53,8 @@ def training_folder(home: Path, problem: str, version: int) -> Path:
 @step("train a challenger")
 def train_candidate(run: Run, decision: Decision) -> Trained | None:
     """Train, evaluate and bundle a new version; None when the rows cannot train a model."""
-    schema = run.schema
-    if schema is None:
+    schema, data = run.schema, data_version(run.store, run.name)
+    if schema is None or data is None:
         raise TrainingError(f"{run.name}: no rows were ever ingested; there is nothing to learn")
     began = time.perf_counter()
     with run.commit() as connection:
@@ -62,7 +63,6 @@ def train_candidate(run: Run, decision: Decision) -> Trained | None:
             connection, alert_text.retrain_started(decision.trigger or "manual", decision.reason)
         )
     champion = load_champion(run)
-    data = data_version(run.store, run.name)
     frame = read_observations(run.store, run.name, data, labelled_only=True)
     rows = encode(frame, schema)
     try:
@@ -81,7 +81,7 @@ def train_candidate(run: Run, decision: Decision) -> Trained | None:
     if champion is not None:
         newest = frame[~np.isnan(rows.y)].tail(len(challenger.holdout))
         rival = rival_output(champion, newest, schema, rival)
-    _write(run, version, challenger, rival, schema, int(data or 0), decision)
+    _write(run, version, challenger, rival, schema, data, decision)
     seconds = time.perf_counter() - began
     with run.commit() as connection:
         run.done(connection, "train", version=version, seconds=seconds)
@@ -117,6 +117,9 @@ def _write(
     manifest = _manifest(run, version, challenger, schema, data, importance, mlflow_run_id)
     reference = thin(challenger.training, run.problem.windows.reference_rows)
     files = {MODEL: challenger.graph, REFERENCE: _parquet(reference, schema)}
+    explanation = explanation_file(challenger.fitted, challenger.training.x)
+    if explanation is not None:
+        files[EXPLANATION] = explanation
     bundle = write_bundle(run.store, manifest, files)
     for name, content in {**files, MANIFEST: encode_manifest(manifest)}.items():
         (folder / "bundle" / name).write_bytes(content)
