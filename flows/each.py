@@ -8,6 +8,7 @@ from typing import Any
 
 from loguru import logger
 from prefect.context import FlowRunContext
+from sqlalchemy.exc import OperationalError
 
 from learning.models import TrainingError
 from settings import Settings, get_settings
@@ -19,7 +20,7 @@ from tasks.rollback import RollbackError
 from tasks.run import BusyError, Run, is_covered, loop_run
 
 # Their messages say all that there is to know; a traceback would hide it.
-TOLD = (TrainingError, RollbackError, BundleError, StorageError)
+TOLD = (TrainingError, RollbackError, BundleError, StorageError, OSError, OperationalError)
 Body = Callable[[Run], dict[str, Any]]
 
 
