@@ -117,9 +117,7 @@ def sized_rules(n_rows: int) -> dict[str, object]:
         "performance": PerformanceRules(
             min_rows=least, window_rows=_clamp(n_rows // 10, 200, 1_000)
         ),
-        "retrain": RetrainPolicy(
-            min_new_rows=_clamp(n_rows // 50, 50, 500)
-        ),
+        "retrain": RetrainPolicy(min_new_rows=_clamp(n_rows // 50, 50, 500)),
     }
 
 

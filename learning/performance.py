@@ -51,7 +51,7 @@ def performance_floor(task: Task, rules: PerformanceRules, holdout: float | None
     if holdout is None or math.isnan(holdout):
         return None
     if chosen_metric(task, rules) in LOWER_IS_BETTER:
-        return holdout * (1 + rules.max_drop)
+        return holdout * (1 + rules.max_rise)
     return holdout - rules.max_drop
 
 

@@ -20,6 +20,7 @@ from settings import Settings
 from storage import models, releases, reports
 from storage.bundles import read_bundle
 from storage.database import reading
+from storage.manifest import cut
 from storage.tables import drift_results, steps
 
 N_PARTS = 10
@@ -91,7 +92,7 @@ def frozen_outputs(story: Story, settings: Settings, ledger: Ledger) -> Outputs:
     first = ledger.releases[0]
     bundle = read_bundle(settings.store, story.problem.name, first.bundle)
     values = run_graph(bundle.model, story.rows.x[story.n_first :])
-    threshold = bundle.manifest.threshold or 0.5
+    threshold = cut(bundle.manifest)
     return Outputs(values, np.full(len(values), threshold))
 
 

@@ -70,6 +70,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     libraries: dict[str, str] = {}
 
 
+def cut(manifest: Manifest) -> float:
+    """The probability from which a row is called positive; 0.5 where the task has none."""
+    return 0.5 if manifest.threshold is None else manifest.threshold
+
+
 def encode_manifest(manifest: Manifest) -> bytes:
     """Canonical bytes of a manifest: the same content gives the same bytes."""
     return msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=1)

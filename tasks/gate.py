@@ -10,6 +10,7 @@ from learning.rows import Floats
 from storage import models, reports
 from storage.bundles import read_bundle
 from storage.database import reading
+from storage.manifest import cut
 from tasks.artifacts import show_verdict
 from tasks.champion import load_champion
 from tasks.run import Run
@@ -35,9 +36,9 @@ def judge_candidate(run: Run, version: int) -> Verdict:
         challenger=_outputs(table, "challenger"),
         rival=_outputs(table, "rival"),
         rival_name="the dummy" if rival is None else f"champion {rival.version}",
-        threshold=manifest.threshold or 0.5,
+        threshold=cut(manifest),
         is_first=champion is None,
-        rival_threshold=0.5 if rival is None else rival.manifest.threshold or 0.5,
+        rival_threshold=0.5 if rival is None else cut(rival.manifest),
     )
     parity = Parity(
         int(manifest.parity["n_rows"]),

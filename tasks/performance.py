@@ -16,7 +16,7 @@ from learning.problem import label_text
 from learning.rows import Floats, Schema
 from storage import reports
 from storage.database import reading
-from storage.manifest import Manifest
+from storage.manifest import Manifest, cut
 from tasks.artifacts import show_performance
 from tasks.champion import load_champion
 from tasks.run import Run
@@ -38,7 +38,7 @@ def watch_performance(run: Run) -> PerformanceResult | None:
         share = reports.label_share(connection, run.name, version, until)
     y, output = served_outputs(rows, schema)
     holdout = champion.manifest.metrics.get(champion.manifest.metric)
-    threshold = champion.manifest.threshold or 0.5
+    threshold = cut(champion.manifest)
     result = measure_performance(schema.task, y, output, threshold, rules, holdout)
     _keep(run, result, champion.manifest, share)
     show_performance(run, result, share)

@@ -119,7 +119,7 @@ def test_an_interval_that_ends_on_the_floor_is_not_below_it() -> None:
         ({"max_drop": 0.2}, 0.9, 0.7),
         ({}, None, None),
         ({}, math.nan, None),
-        ({"metric": "log_loss", "max_drop": 0.1}, 0.5, 0.55),
+        ({"metric": "log_loss", "max_rise": 0.1}, 0.5, 0.55),
         ({"metric": "log_loss", "floor": 0.4}, 0.5, 0.4),
     ],
 )
