@@ -14,13 +14,22 @@ from learning.models import TrainingError
 from settings import Settings, get_settings
 from storage.bundles import BundleError
 from storage.database import StorageError
+from storage.problems import ProblemError
 from tasks.notify import deliver_alerts
 from tasks.reconcile import reconcile
 from tasks.rollback import RollbackError
 from tasks.run import BusyError, Run, is_covered, loop_run
 
 # Their messages say all that there is to know; a traceback would hide it.
-TOLD = (TrainingError, RollbackError, BundleError, StorageError, OSError, OperationalError)
+TOLD = (
+    ProblemError,
+    TrainingError,
+    RollbackError,
+    BundleError,
+    StorageError,
+    OSError,
+    OperationalError,
+)
 Body = Callable[[Run], dict[str, Any]]
 
 
