@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     api_port: int = 8000
     api_token: SecretStr | None = Field(None, description="a token accepted beside the stored ones")
     api_insecure: bool = Field(False, description="answer without tokens; loopback only")
+    api_rate_limit: float = Field(
+        0.0, ge=0, description="requests a second of one token; 0 for no limit"
+    )
+    api_concurrency_limit: int = Field(
+        512, ge=1, description="requests that one process answers at once"
+    )
     journal_limit_mb: int = 1024
 
     prefect_port: int = 4200

@@ -20,6 +20,7 @@ from api.auth import Requires
 from api.batch import PredictBatch
 from api.exchange import Envelope
 from api.feedback import Feedback
+from api.limits import Limited
 from api.predict import Predict
 from api.routes import Reading
 from api.runtime import Runtime
@@ -47,7 +48,9 @@ class Application(FastAPI):
         """The layers around the routes, built at the first request."""
         # The outermost of the framework's own would answer failures; the envelope does.
         inner: Any = super().build_middleware_stack()
-        return Envelope(inner.app, self.runtime.metrics, self.hot)
+        limits = self.runtime.limits
+        hot = {path: Limited(endpoint, limits) for path, endpoint in self.hot.items()}
+        return Envelope(Limited(inner.app, limits), self.runtime.metrics, hot)
 
 
 def create_app(settings: Settings, problems: tuple[str, ...]) -> FastAPI:

@@ -16,6 +16,7 @@ from loguru import logger
 from starlette.types import Scope
 
 from api.errors import ApiError
+from api.limits import Limits
 from settings import Settings
 from storage.bundles import write_atomically
 from storage.tokens import SCOPES, Token, hash_secret
@@ -48,6 +49,7 @@ class Gate:
         self._file: Path = settings.home / "serving" / ".tokens.json"
         self._tokens: dict[bytes, Token] = {}
         self._written: bytes | None = None
+        self.limits: Limits | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="tokens", daemon=True)
 
@@ -63,7 +65,8 @@ class Gate:
     def check(self, scope: Scope, wanted: str) -> str | None:
         """Id of the token that opens this request, or None where no token is needed.
 
-        Raises ApiError 401 without a live token, 403 when it lacks the scope ``wanted``.
+        Raises ApiError 401 without a live token, 403 when it lacks the scope ``wanted``, 429 when
+        it asks too fast.
         """
         header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         if not header and self._is_open():
@@ -78,6 +81,8 @@ class Gate:
                 "(`perennial token create` makes one)",
                 {"WWW-Authenticate": "Bearer"},
             )
+        if self.limits is not None:
+            self.limits.take(token_id)
         if wanted not in scopes:
             raise ApiError(403, "missing_scope", f"this route needs a token with scope {wanted}")
         scope["exchange"].token_id = token_id

@@ -16,6 +16,8 @@ from api.errors import ApiError
 from storage.encoding import MISSING_CODE, Value
 
 COLUMNS_LIMIT = 10_000
+# Kinds of columns that become one matrix in a single step, none losing anything.
+AT_ONCE = frozenset({pyarrow.float32(), pyarrow.float64(), pyarrow.int8(), pyarrow.int16()})
 
 
 def read_arrow(content: bytes, schema: BatchSchema) -> Rows:
@@ -43,7 +45,7 @@ def rows_of(table: Any, schema: BatchSchema) -> Rows:
     if not known.issuperset(names):
         raise unknown_feature(dict.fromkeys(n for n in names if n not in known), schema.names)
     columns = dict(zip(names, table.columns, strict=True))
-    rows = Rows(_numbers(columns, schema, table.num_rows), [], [])
+    rows = Rows(_numbers(table, columns, schema), [], [])
     rows.check_numbers(schema)
     for place in schema.text_places:
         _add_texts(rows, columns.get(schema.names[place]), place, schema)
@@ -67,7 +69,17 @@ def _table(content: bytes) -> Any:
     return table
 
 
-def _numbers(columns: dict[str, Any], schema: BatchSchema, n_rows: int) -> Any:
+def _numbers(table: Any, columns: dict[str, Any], schema: BatchSchema) -> Any:
+    names = [schema.names[place] for place in schema.number_places]
+    if names and all(name in columns and columns[name].type in AT_ONCE for name in names):
+        batches = table.select(names).to_batches()
+        parts = [batch.to_tensor(null_to_nan=True).to_numpy() for batch in batches]
+        numbers = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return numbers if numbers.dtype == np.float32 else numbers.astype(np.float64)
+    return _numbers_singly(columns, schema, table.num_rows)
+
+
+def _numbers_singly(columns: dict[str, Any], schema: BatchSchema, n_rows: int) -> Any:
     found = [columns.get(schema.names[place]) for place in schema.number_places]
     for place, column in zip(schema.number_places, found, strict=True):
         if column is not None and not _is_number(column.type):

@@ -96,6 +96,7 @@ class Rows:
             return
         with np.errstate(invalid="ignore"):
             wrong = np.abs(self.numbers) > FLOAT32_MAX
+        self.numbers = self.numbers.copy()  # it may be a view of the body
         for index in np.flatnonzero(wrong.any(axis=1)).tolist():
             name = schema.names[schema.number_places[int(wrong[index].argmax())]]
             expected = "found a number beyond float32; expected a smaller one"

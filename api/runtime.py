@@ -19,6 +19,7 @@ from api.drainer import Drainer
 from api.errors import storage_unavailable
 from api.facts import FactBoard
 from api.gathering import Gathering
+from api.limits import Limits
 from api.metrics import Metrics
 from api.recorder import Recorder
 from api.slot import Slot
@@ -51,6 +52,9 @@ class Runtime:
         self.engine: Engine = open_engine(bounded_url(settings.sql_url))
         self.metrics = Metrics()
         self.gate = Gate(settings, lambda: load_tokens(self.engine))
+        self.gate.limits = self.limits = Limits(
+            settings.api_rate_limit, settings.api_concurrency_limit, self.metrics.registry
+        )
         self.facts = FactBoard(self.engine, self.problems)
         memory = settings.home / "serving"
         self.slots = {

@@ -191,6 +191,29 @@ def test_hostile_batches_are_refused_quickly_and_never_repeated(api: Api, name: 
     assert still_answers(api)
 
 
+def test_a_number_beyond_float32_is_named_in_arrow(api: Api) -> None:
+    for numbers in ([1.0, 1e300, None], [1.0, float("-inf"), float("nan")]):
+        for kind in ("f8", "f4") if numbers[1] != 1e300 else ("f8",):
+            column = pyarrow.array(numbers, pyarrow.float64()).cast(kind)
+            content = encode_table(pyarrow.table({"age": column}))
+            batch = send(api, content, ARROW, on_error="skip").json()
+            assert [error["index"] for error in batch["errors"]] == [1]
+            assert batch["probabilities"][2] == pytest.approx(0.268941, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["i1", "i2", "i4", "i8", "u1", "u8", "f2", "f4", "f8", "bool"])
+def test_every_kind_of_number_means_the_same_in_arrow(api: Api, kind: str) -> None:
+    for values in ([1, 0], [1, None]):
+        column = (
+            pyarrow.array(values, pyarrow.float64()).cast(kind)
+            if kind != "bool"
+            else (pyarrow.array([None if value is None else bool(value) for value in values]))
+        )
+        content = encode_table(pyarrow.table({"age": column, "plan": ["basic", "basic"]}))
+        batch = send(api, content, ARROW).json()
+        assert batch["probabilities"] == [pytest.approx(0.524979, abs=1e-5), 0.5]
+
+
 def test_compressed_arrow_is_refused_before_it_is_unpacked(api: Api) -> None:
     table = pyarrow.table({"age": np.zeros(50_000), "plan": ["basic"] * 50_000})
     for codec in ("zstd", "lz4"):
