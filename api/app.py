@@ -19,6 +19,7 @@ from api import documentation, errors, health, info
 from api.auth import Requires
 from api.batch import PredictBatch
 from api.exchange import Envelope
+from api.explain_routes import Explain, Explained
 from api.feedback import Feedback
 from api.limits import Limited
 from api.predict import Predict
@@ -100,7 +101,8 @@ def required_scope(route: BaseRoute) -> str | None:
 
 def _add_problem(app: Application, runtime: Runtime, prefix: str, problem: str) -> None:
     for endpoint in (
-        Predict(runtime, problem, f"{prefix}/predict"),
+        Explained(Predict(runtime, problem, f"{prefix}/predict"), runtime, problem),
+        Explain(runtime, problem, f"{prefix}/explain"),
         PredictBatch(runtime, problem, f"{prefix}/predict/batch"),
         Feedback(runtime, problem, f"{prefix}/feedback"),
     ):

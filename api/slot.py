@@ -13,6 +13,7 @@ from uuid import uuid4
 import msgspec
 from loguru import logger
 
+from api.explain_shelf import Shelf
 from api.metrics import Metrics
 from api.session import ServedModel, load_model
 from storage.bundles import BundleError, write_atomically
@@ -40,6 +41,7 @@ class Slot:
         self.problem = problem
         self.model: ServedModel | None = None
         self.refusal: BundleError | None = None
+        self.explainers = Shelf(store, problem)
         self._store = store
         self._memory = memory / f"{problem}.json"
         self._metrics = metrics
@@ -63,6 +65,7 @@ class Slot:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        self.explainers.close()
         withdraw(self._store, self.problem, self._worker)
 
     def _follow(self) -> None:
