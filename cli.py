@@ -241,13 +241,14 @@ def generate(
     drift: Annotated[str | None, typer.Option(help="none, sudden, gradual, …")] = None,
     of: Annotated[str, typer.Option(help="What drifts: inputs or target.")] = "inputs",
     start: Annotated[int, typer.Option(min=0, help="Row at which drift begins.")] = 0,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first row.")] = 0,
     out_file: Annotated[Path | None, typer.Option("--out", help="CSV or Parquet file.")] = None,
 ) -> None:
     """Rows of a shipped problem from its seeded generator, as CSV on stdout or to a file."""
     from operate.begin import generate_rows
 
     with clear_errors():
-        generate_rows(_settings(quiet=True), problem, rows, drift, of, start, out_file)
+        generate_rows(_settings(quiet=True), problem, rows, drift, of, start, out_file, first)
 
 
 @app.command()

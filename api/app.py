@@ -21,6 +21,7 @@ from api.batch import PredictBatch
 from api.exchange import Envelope
 from api.explain_routes import Explain, Explained
 from api.feedback import Feedback
+from api.generate import Generate
 from api.limits import Limited
 from api.predict import Predict
 from api.routes import Reading
@@ -105,6 +106,7 @@ def _add_problem(app: Application, runtime: Runtime, prefix: str, problem: str) 
         Explain(runtime, problem, f"{prefix}/explain"),
         PredictBatch(runtime, problem, f"{prefix}/predict/batch"),
         Feedback(runtime, problem, f"{prefix}/feedback"),
+        Generate(runtime, problem, f"{prefix}/generate"),
     ):
         # The route is for other methods and for the description; what is asked for by its exact
         # path does not pass through the router, which costs half of the requests a second.

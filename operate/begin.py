@@ -107,6 +107,7 @@ def generate_rows(
     of: str,
     start: int,
     out_file: Path | None,
+    first: int = 0,
 ) -> None:
     """Write generated rows to a file, or as CSV to stdout."""
     problem = load_problem(name, problem_folders(settings))
@@ -118,7 +119,7 @@ def generate_rows(
     if of not in ("inputs", "target", "both"):
         raise BeginError(f"--of: found {of!r}; expected inputs, target or both")
     asked: Any = {"kind": drift or "none", "of": of, "start_row": start}
-    frame = generate(problem, rows, 0, GeneratorDrift(**asked))
+    frame = generate(problem, rows, first, GeneratorDrift(**asked))
     if out_file is None:
         frame.to_csv(sys.stdout, index=False)
     elif out_file.name.endswith(".parquet"):
