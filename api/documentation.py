@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
+from api.explain_document import add_explanations
 from api.page import PAGE
 from api.routes import Reading
 
@@ -121,6 +122,7 @@ def describe(app: FastAPI, prefixes: list[str]) -> dict[str, Any]:
             schema["paths"][f"{prefix}/predict"] = {
                 "post": _operation("predict", prefix, PREDICT_BODY, PREDICT_ANSWER, {})
             }
+            add_explanations(schema["paths"], prefix)
             refusals = {"404": "no prediction has this id", "409": "it has another label"}
             schema["paths"][f"{prefix}/feedback"] = {
                 "post": _operation("feedback", prefix, FEEDBACK_BODY, FEEDBACK_ANSWER, refusals)

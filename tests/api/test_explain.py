@@ -234,6 +234,17 @@ def test_explaining_needs_the_scope_of_predictions(settings: Settings) -> None:
             assert api.client.post(path, json={"features": [1, None]}).status_code == 401
 
 
+def test_answers_are_as_the_description_says(boosted: Api) -> None:
+    paths = boosted.client.get("/openapi.json").json()["paths"]
+    for prefix in ("", "/problems/demo"):
+        described = paths[f"{prefix}/explain"]["post"]["responses"]["200"]
+        schema = described["content"]["application/json"]["schema"]
+        answer = boosted.client.post(f"{prefix}/explain", json={"features": ROW}).json()
+        assert set(schema["required"]) <= set(answer) <= set(schema["properties"])
+    predict = paths["/predict"]["post"]
+    assert [parameter["name"] for parameter in predict["parameters"]] == ["explain"]
+
+
 def damaged(**changes: Any) -> bytes:
     content = explanation_file(fitted_of("boosting", "binary"), rows_of("binary").x)
     assert content is not None
