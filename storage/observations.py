@@ -82,13 +82,14 @@ def newest_time(store: Path, problem: str, column: str = EVENT_TIME) -> datetime
     return found
 
 
-def known_keys(store: Path, problem: str, besides: str) -> dict[str, bool]:
-    """Whether the label is known, by key, over all batches but ``besides``."""
+def known_keys(store: Path, problem: str, keys: Sequence[str], besides: str) -> dict[str, bool]:
+    """Whether the label is known, of those ``keys`` that batches other than ``besides`` brought."""
     table = _open(table_uri(store, problem))
     if table is None:
         return {}
     rows = table.to_pyarrow_table(columns=[KEY, LABEL, BATCH_ID])
-    rows = rows.filter(pc.and_(pc.is_valid(rows[KEY]), pc.not_equal(rows[BATCH_ID], besides)))
+    asked = pc.is_in(rows[KEY], pa.array(keys, pa.string()), skip_nulls=True)
+    rows = rows.filter(pc.and_(asked, pc.not_equal(rows[BATCH_ID], besides)))
     found: dict[str, bool] = {}
     labelled = pc.is_valid(rows[LABEL]).to_pylist()
     for key, is_labelled in zip(rows[KEY].to_pylist(), labelled, strict=True):

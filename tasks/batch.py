@@ -121,7 +121,7 @@ def _behind_all(run: Run, column: str) -> datetime:
 
 def _unknown(run: Run, good: pd.DataFrame, batch_id: str) -> pd.DataFrame:
     """The rows whose key is not stored yet, or whose label is the first of their key."""
-    known = known_keys(run.store, run.name, besides=batch_id)
+    known = known_keys(run.store, run.name, good[KEY].tolist(), besides=batch_id)
     is_new = [
         key not in known or (has_label and not known[key])
         for key, has_label in zip(good[KEY], good[LABEL].notna(), strict=True)

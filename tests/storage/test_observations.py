@@ -53,7 +53,7 @@ def test_nothing_is_there_before_the_first_batch(tmp_path: Path) -> None:
     assert obs.read_observations(tmp_path, "demo").empty
     assert obs.data_version(tmp_path, "demo") is None
     assert obs.newest_time(tmp_path, "demo") is None
-    assert obs.known_keys(tmp_path, "demo", besides="b") == {}
+    assert obs.known_keys(tmp_path, "demo", ["a"], besides="b") == {}
     assert obs.count_labelled(tmp_path, "demo") == 0
     assert obs.compact(tmp_path, "demo") == 0
 
@@ -134,8 +134,9 @@ def test_a_key_whose_label_came_later_stands_there_once(tmp_path: Path) -> None:
 def test_known_keys_tell_whether_the_label_is_known(tmp_path: Path) -> None:
     append(tmp_path, a_batch("a", "b", None, labels=[None, "no", "no"]), "one")
     append(tmp_path, a_batch("a", "c", labels=["yes", "yes"]), "two")
-    assert obs.known_keys(tmp_path, "demo", besides="none") == {"a": True, "b": True, "c": True}
-    assert obs.known_keys(tmp_path, "demo", besides="two") == {"a": False, "b": True}
+    asked = ["a", "b", "new"]
+    assert obs.known_keys(tmp_path, "demo", asked, besides="none") == {"a": True, "b": True}
+    assert obs.known_keys(tmp_path, "demo", ["a", "c"], besides="two") == {"a": False}
 
 
 def test_a_feature_that_came_later_is_missing_in_older_rows(tmp_path: Path) -> None:
