@@ -224,6 +224,22 @@ def serve(
         serve_api(settings, tuple(problem or settings.active), host, port)
 
 
+@app.command()
+def explain(
+    prediction_id: Annotated[str, typer.Argument(help="Id of a stored prediction.")],
+    problem: ProblemOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Why one prediction came out as it did, by the model that answered it."""
+    from operate.explain import explain_stored, show_explanation
+
+    with clear_errors():
+        found = explain_stored(_settings(quiet=True), problem, prediction_id)
+        if found is None:
+            raise fail(f"no stored prediction has the id {prediction_id!r}", 2)
+        show(found, as_json, lambda console: show_explanation(found, console))
+
+
 @app.command(hidden=True)
 def worker(pool: str = "perennial") -> None:
     """Run flow runs of a Prefect work pool from a warm process."""

@@ -24,6 +24,7 @@ _INPUT = (
 _REFUSALS = (
     ("tasks.rollback", "RollbackError"),
     ("storage.bundles", "BundleError"),
+    ("api.explain_parts", "ExplanationError"),
     ("operate.demo_ticks", "TickError"),
     ("sqlalchemy.exc", "DBAPIError"),
     ("builtins", "OSError"),
