@@ -114,13 +114,10 @@ class Generate:
         return name
 
     async def _run(self, arguments: list[str]) -> None:
-        environment = {**os.environ, "PERENNIAL_HOME": str(self._runtime.settings.home)}
-        if self._runtime.settings.problems is not None:
-            environment["PERENNIAL_PROBLEMS"] = str(self._runtime.settings.problems)
+        # With this process's own environment: it names the folders of problem files.
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "cli", "generate", *arguments),
-            env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
