@@ -210,18 +210,34 @@ def serve(
     problem: Annotated[list[str] | None, typer.Option(help="Problem to serve.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that answer.")] = 1,
+    bundle: Annotated[str | None, typer.Option(help="Serve this bundle and no other.")] = None,
 ) -> None:
     """The API alone."""
+    from api.serve import fixed_settings
     from api.serve import serve as serve_api
     from storage.pointers import pointer_path
     from storage.problems import load_problem, problem_folders
 
     with clear_errors():
         settings = _settings()
+        if bundle is not None:
+            settings, name = fixed_settings(settings, bundle)
+            problem = [name]
         for name in problem or ():
             if not pointer_path(settings.store, name).exists():
                 load_problem(name, problem_folders(settings))
-        serve_api(settings, tuple(problem or settings.active), host, port)
+        serve_api(settings, tuple(problem or settings.active), host, port, workers)
+
+
+@app.command()
+def journal() -> None:
+    """What waits for the database, as JSON lines: predictions and feedback, oldest first."""
+    from storage.journal_reading import read_lines
+
+    with clear_errors():
+        for line in read_lines(_settings(quiet=True).home / "journal"):
+            sys.stdout.write(line + "\n")
 
 
 @app.command()

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
@@ -55,14 +56,17 @@ class Application(FastAPI):
         return Envelope(Limited(inner.app, limits), self.runtime.metrics, hot)
 
 
-def create_app(settings: Settings, problems: tuple[str, ...]) -> FastAPI:
+def create_app(
+    settings: Settings, problems: tuple[str, ...], shared: Path | None = None
+) -> FastAPI:
     """The API of these problems; its models, journal and threads live as long as its lifespan.
 
-    Raises ValueError for impossible names, or when a route does not declare its scope.
+    ``shared`` is a folder that the workers of one server share. Raises ValueError for impossible
+    names, or when a route does not declare its scope.
     """
     if not problems or not all(map(NAME.fullmatch, problems)):
         raise ValueError(f"problems: found {problems}; expected names like {NAME.pattern}")
-    runtime = Runtime(settings, problems)
+    runtime = Runtime(settings, problems, shared)
     app = Application(
         title="Perennial",
         version=_version(),

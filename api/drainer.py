@@ -34,14 +34,21 @@ class Drainer:
     """A thread that drains; SQL being away makes it wait longer, up to five seconds."""
 
     def __init__(
-        self, recorder: Recorder, engine: Engine, migrate: Callable[[], None], root: Path
+        self,
+        recorder: Recorder,
+        engine: Engine,
+        migrate: Callable[[], None],
+        root: Path,
+        watch: Callable[[int, float], None] = lambda _n_rows, _oldest: None,
     ) -> None:
+        """Create it; ``watch`` is told the backlog's rows and age at each turn."""
         self.failure: str | None = None
         self.n_set_aside = 0
         self._recorder = recorder
         self._engine = engine
         self._migrate = migrate
         self._is_migrated = False
+        self._watch = watch
         self._aside = root / SET_ASIDE
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._drain_forever, name="drainer", daemon=True)
@@ -62,6 +69,7 @@ class Drainer:
         is_stopping = False
         while not is_stopping:
             is_stopping = self._stop.wait(wait)
+            self._watch(self._recorder.n_backlog, self._recorder.oldest_seconds)
             try:
                 if time.monotonic() - adopted_at > ADOPT_SECONDS:
                     adopted_at = time.monotonic()

@@ -12,12 +12,13 @@ from starlette.types import Receive, Scope, Send
 from api.decoder import MALFORMED, PREDICTION_ID, malformed, parse_time
 from api.errors import ApiError
 from api.exchange import read_body, send_json
+from api.labelled import find_labelled
 from api.predict import no_model
 from api.runtime import Runtime
 from api.session import ServedModel
 from storage.encoding import label_text
 from storage.journal import Entry
-from storage.predictions import FeedbackItem, FeedbackRecord, Label, find_known
+from storage.predictions import FeedbackItem, FeedbackRecord, Label
 
 ITEMS_LIMIT = 10_000
 STATUS = {"unknown_prediction": 404, "conflicting_label": 409}
@@ -88,43 +89,31 @@ class Feedback:
     async def _keep(
         self, checked: list[FeedbackItem | str], token_id: str | None, send: Send
     ) -> None:
-        known, labels = await self._find(checked)
+        names = [item.prediction_id for item in checked if isinstance(item, FeedbackItem)]
+        if not self._runtime.neighbours.are_there:
+            names = []  # in this process alone, nothing comes between looking and adding
+        async with self._runtime.claims.hold_all(self._problem, names):
+            sorting = await self._add(checked, token_id)
+            for entry in sorting.entries:
+                await entry.durable()
+        await send_json(send, msgspec.json.encode(_counts(sorting)))
+
+    async def _add(self, checked: list[FeedbackItem | str], token_id: str | None) -> Sorting:
+        found = await find_labelled(self._runtime, self._problem, checked)
         # No wait from here to `add`: two requests cannot both find the same label new.
-        sorting = self._sort(checked, known, labels)
+        sorting = self._sort(checked, found.known, found.labels)
         if sorting.errors:
             raise _refusal(sorting)
         if sorting.new:
+            recorder = self._runtime.recorder
+            for name in found.borrowed.keys() & sorting.new.keys():
+                # A label reaches SQL after its prediction, whoever drains first.
+                recorder.add(found.borrowed[name])
             record = FeedbackRecord(
                 self._problem, list(sorting.new.values()), token_id, datetime.now(UTC)
             )
-            recorder = self._runtime.recorder
             await recorder.durable(record, recorder.add(record))
-        for entry in sorting.entries:
-            await entry.durable()
-        await send_json(send, msgspec.json.encode(_counts(sorting)))
-
-    async def _find(self, checked: list[FeedbackItem | str]) -> tuple[set[str], dict[str, Label]]:
-        """Which predictions are known and which labels they have, in the journal or in SQL."""
-        recorder, problem = self._runtime.recorder, self._problem
-        known: set[str] = set()
-        labels: dict[str, Label] = {}
-        asked: dict[str, None] = {}
-        for item in checked:
-            if isinstance(item, str):
-                continue
-            name = item.prediction_id
-            # Labels drain after their prediction: one that waits has no label in SQL.
-            if (waiting := recorder.label(problem, name)) is not None:
-                labels[name] = waiting[0]
-            elif recorder.prediction(problem, name) is not None:
-                known.add(name)
-            else:
-                asked[name] = None
-        if asked:
-            stored, given = await self._runtime.ask_settled(find_known, problem, list(asked))
-            known |= stored
-            labels |= given
-        return known, labels
+        return sorting
 
     def _sort(
         self, checked: list[FeedbackItem | str], known: set[str], labels: dict[str, Label]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from api.runtime import Runtime
 from api.slot import Slot
 from storage.database import plain
 from storage.predictions import (
-    FeedbackItem,
     FeedbackRecord,
     decode_prediction,
     decode_record,
@@ -87,6 +87,11 @@ async def prediction(runtime: AskedRuntime, slot: AskedSlot, prediction_id: str)
     check_id(prediction_id)
     label = _waiting_feedback(runtime, slot.problem, prediction_id)
     found = _waiting_prediction(runtime, slot.problem, prediction_id)
+    if found is None and runtime.neighbours.are_there:
+        found, waiting = await asyncio.to_thread(
+            _neighbours_word, runtime, slot.problem, prediction_id
+        )
+        label = label or waiting
     if found is None:
         found = await runtime.ask(find_prediction, slot.problem, prediction_id)
         # A prediction that still waits has no label in SQL: labels drain later.
@@ -107,6 +112,20 @@ def _waiting_prediction(runtime: Runtime, problem: str, name: str) -> dict[str, 
     payload = entry.read() if entry else None
     if payload is None:
         return None
+    return _as_stored(payload, name)
+
+
+def _neighbours_word(
+    runtime: Runtime, problem: str, name: str
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """A prediction and its label that wait in the journals of other workers."""
+    found = runtime.neighbours.predictions(problem, [name])
+    labels = runtime.neighbours.labels(problem, [name])
+    label = _as_feedback(labels[name], name) if name in labels else None
+    return (_as_stored(found[name], name) if name in found else None), label
+
+
+def _as_stored(payload: bytes, name: str) -> dict[str, Any]:
     record = decode_prediction(payload, name)
     return {**msgspec.structs.asdict(record), "answer": msgspec.json.decode(record.answer)}
 
@@ -118,7 +137,11 @@ def _waiting_feedback(runtime: Runtime, problem: str, name: str) -> dict[str, An
         return None
     record = decode_record(payload)
     assert isinstance(record, FeedbackRecord)
-    item: FeedbackItem = next(item for item in record.items if item.prediction_id == name)
+    return _as_feedback(record, name)
+
+
+def _as_feedback(record: FeedbackRecord, name: str) -> dict[str, Any]:
+    item = record.item(name)
     return {
         "actual": item.actual,
         "observed_at": item.observed_at,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from api.facts import Facts
+from api.shared_metrics import SharedMetrics
 
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -15,7 +17,8 @@ BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 class Metrics:
     """The counters and gauges, in a registry of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Path | None = None) -> None:
+        """Create them; ``shared`` is a folder where the workers of one server add theirs up."""
         self.registry = CollectorRegistry(auto_describe=True)
         self._requests = self._counter("requests", "Requests answered.", "route", "status")
         self._seconds = Histogram(
@@ -40,6 +43,22 @@ class Metrics:
         self._histograms: dict[str, Histogram] = {}
         self._classes: dict[tuple[str, str], Counter] = {}
         self._versions: dict[str, str] = {}
+        self._shared = SharedMetrics(shared, self.registry) if shared else None
+
+    def start(self) -> None:
+        """Begin to tell sibling workers."""
+        if self._shared is not None:
+            self._shared.start()
+
+    def stop(self) -> None:
+        """Tell them a last time."""
+        if self._shared is not None:
+            self._shared.stop()
+
+    def waiting(self, n_backlog: int, oldest_seconds: float) -> None:
+        """Say what SQL does not have yet."""
+        self._backlog.set(n_backlog)
+        self._oldest.set(oldest_seconds)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"perennial_{name}", text, labels, registry=self.registry)
@@ -82,8 +101,7 @@ class Metrics:
 
     def text(self, n_backlog: int, oldest_seconds: float, facts: Mapping[str, Facts]) -> bytes:
         """The exposition, with what is only known when asked."""
-        self._backlog.set(n_backlog)
-        self._oldest.set(oldest_seconds)
+        self.waiting(n_backlog, oldest_seconds)
         for problem, fact in facts.items():
             if fact.drift_share is not None:
                 self._drift.labels(problem).set(fact.drift_share)
@@ -91,4 +109,4 @@ class Metrics:
                 self._age.labels(problem).set(max(0.0, time.time() - fact.last_run_ended))
             if fact.live_metric is not None and fact.live_value is not None:
                 self._live.labels(problem, fact.live_metric).set(fact.live_value)
-        return generate_latest(self.registry)
+        return self._shared.text() if self._shared else generate_latest(self.registry)

@@ -7,6 +7,7 @@ import fcntl
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Engine
@@ -46,11 +47,14 @@ N = TypeVar("N", str, list[str])
 class Runtime:
     """Slots, journal, drainer, tokens, facts and metrics of one process."""
 
-    def __init__(self, settings: Settings, problems: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, problems: Sequence[str], shared: Path | None = None
+    ) -> None:
+        """Create what needs no thread; the workers of one server share the folder ``shared``."""
         self.settings = settings
         self.problems = tuple(problems)
         self.engine: Engine = open_engine(bounded_url(settings.sql_url))
-        self.metrics = Metrics()
+        self.metrics = Metrics(shared)
         self.gate = Gate(settings, lambda: load_tokens(self.engine))
         self.gate.limits = self.limits = Limits(
             settings.api_rate_limit, settings.api_concurrency_limit, self.metrics.registry
@@ -85,11 +89,21 @@ class Runtime:
         self.gatherings = {
             problem: Gathering(problem, self.recorder, self.metrics) for problem in self.problems
         }
-        self.drainer = Drainer(self.recorder, self.engine, self._migrate, root)
+        self.drainer = Drainer(
+            self.recorder, self.engine, self._migrate, root, self.metrics.waiting
+        )
+        self.metrics.start()
         self.gate.start()
         for slot in self.slots.values():
             slot.start()
         self.drainer.start()
+
+    def discard(self) -> None:
+        """Let go of what a runtime holds that never started."""
+        self.workroom.close()
+        self.facts.close()
+        self._executor.shutdown()
+        self.engine.dispose()
 
     def stop(self) -> None:
         """Stop everything; what SQL did not take waits in the journal for the next process."""
@@ -100,6 +114,7 @@ class Runtime:
         self.workroom.close()
         self.recorder.journal.close()
         self.claims.close()
+        self.metrics.stop()
         self.facts.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
         self.engine.dispose()

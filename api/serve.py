@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import signal
 import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 from loguru import logger
 
 from api.app import create_app
 from api.auth import is_loopback
+from api.fixed import fix_bundle
 from api.runtime import Runtime
+from api.workers import Supervisor
 from settings import Settings
 from storage.database import StorageError
 from storage.logs import setup_logging
@@ -23,6 +31,7 @@ BACKLOG = 2048
 # connection that is being closed.
 KEEP_ALIVE_SECONDS = 75
 GRACE_SECONDS = 15
+SWITCH_SECONDS = 0.001
 
 
 class ServeError(Exception):
@@ -32,7 +41,11 @@ class ServeError(Exception):
 
 
 def serve(
-    settings: Settings, problems: tuple[str, ...], host: str | None = None, port: int | None = None
+    settings: Settings,
+    problems: tuple[str, ...],
+    host: str | None = None,
+    port: int | None = None,
+    workers: int = 1,
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered first.
 
@@ -41,6 +54,36 @@ def serve(
     host = host or settings.api_host
     port = settings.api_port if port is None else port
     settings = settings.model_copy(update={"api_host": host, "api_port": port})
+    if workers < 1:
+        raise ServeError(f"--workers: found {workers}; expected 1 or more")
+    app = _checked_app(settings, problems, host)
+    with _listen(host, port) as listener:
+        setup_logging(settings.log_level, json_lines=True)
+        logger.info("serving {} at http://{}:{}", ", ".join(problems), host, port)
+        if workers == 1:
+            _run(app, listener)
+            return
+        # A worker makes an app of its own: connections and threads do not survive a fork.
+        app.state.runtime.discard()
+        del app
+        with _shared_folder(settings.home) as shared:
+            Supervisor(
+                workers, lambda: _run(create_app(settings, problems, shared), listener)
+            ).run()
+
+
+def fixed_settings(settings: Settings, url: str) -> tuple[Settings, str]:
+    """Settings to serve the bundle at a folder or ``file://`` URL alone, and its problem.
+
+    Raises ServeError when there is no whole bundle.
+    """
+    try:
+        return fix_bundle(settings, url)
+    except ValueError as error:
+        raise ServeError(str(error)) from error
+
+
+def _checked_app(settings: Settings, problems: tuple[str, ...], host: str) -> FastAPI:
     try:
         app = create_app(settings, problems)
     except (StorageError, ValueError) as error:
@@ -51,30 +94,49 @@ def serve(
             "exists; make one with `perennial token create --scope predict`, or set "
             "PERENNIAL_API_TOKEN"
         )
-    with _listen(host, port) as listener:
-        config = uvicorn.Config(
-            app,
-            loop="auto",
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        )
-        setup_logging(settings.log_level, json_lines=True)
-        logger.info("serving {} at http://{}:{}", ", ".join(problems), host, port)
-        # The server raises the signal again when it is done: a stop asked for is no failure.
-        signal.signal(signal.SIGTERM, _stopped)
-        with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+    return app
 
 
-def _stopped(_signal: int, _frame: FrameType | None) -> None:
+def _run(app: FastAPI, listener: socket.socket) -> None:
+    """Answer in this process until asked to stop."""
+    config = uvicorn.Config(
+        app,
+        loop="auto",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )
+    server = uvicorn.Server(config)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    # Until the server listens to signals itself; and it raises them again when it is done: a stop
+    # that was asked for is no failure.
+    signal.signal(signal.SIGTERM, stop)
+    # Threads that write and drain need the interpreter for moments: they wait less for it.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # What is imported by now stays for ever: later collections need not look at it.
+    gc.collect()
+    gc.freeze()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
     logger.info("stopped")
+
+
+@contextlib.contextmanager
+def _shared_folder(home: Path) -> Iterator[Path]:
+    """A folder for the workers of this server, gone when it ends."""
+    parent = home / "serving"
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".workers-", dir=parent) as folder:
+        yield Path(folder)
 
 
 def _has_token(runtime: Runtime) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from storage.predictions import FeedbackRecord, Label
+from storage.predictions import FeedbackRecord
 from storage.segments import read_at, read_frames
 
 Key = tuple[str, str]
@@ -42,7 +42,7 @@ class Tail:
     def __init__(self) -> None:
         self.size = 0
         self.predictions: dict[Key, int] = {}
-        self.labels: dict[Key, Label] = {}
+        self.labels: dict[Key, FeedbackRecord] = {}
 
 
 class Neighbours:
@@ -78,9 +78,9 @@ class Neighbours:
                         found[name] = payload
         return found
 
-    def labels(self, problem: str, names: Collection[str]) -> dict[str, Label]:
-        """The labels that wait there for these predictions, made durable."""
-        found: dict[str, Label] = {}
+    def labels(self, problem: str, names: Collection[str]) -> dict[str, FeedbackRecord]:
+        """The records with labels that wait there for these predictions, made durable."""
+        found: dict[str, FeedbackRecord] = {}
         with self._mutex:
             self._refresh()
             for path, tail in self._tails.items():
@@ -117,7 +117,7 @@ def _note(tail: Tail, payload: bytes) -> None:
         return
     if isinstance(head, FeedbackRecord):
         for item in head.items:
-            tail.labels.setdefault((head.problem, item.prediction_id), item.actual)
+            tail.labels.setdefault((head.problem, item.prediction_id), head)
         return
     names = head.prediction_ids if isinstance(head, BatchHead) else [head.prediction_id]
     for name in names:

@@ -76,6 +76,10 @@ class FeedbackRecord(msgspec.Struct, tag="f", array_like=True, frozen=True):
     token_id: str | None
     received_at: datetime
 
+    def item(self, prediction_id: str) -> FeedbackItem:
+        """The label of one of its predictions."""
+        return next(item for item in self.items if item.prediction_id == prediction_id)
+
 
 SingleRecord = PredictionRecord | FeedbackRecord
 Record = SingleRecord | BatchRecord

@@ -25,7 +25,8 @@ from settings import Settings
 CHECKOUT = Path(__file__).resolve().parents[2]
 START = (
     "import sys; from settings import Settings; from api.serve import serve; "
-    "serve(Settings(), tuple(sys.argv[1].split(',')), '127.0.0.1', int(sys.argv[2]))"
+    "serve(Settings(), tuple(sys.argv[1].split(',')), '127.0.0.1', int(sys.argv[2]), "
+    "int((*sys.argv, '1')[3]))"
 )
 
 
@@ -107,8 +108,9 @@ def running(settings: Settings, *problems: str) -> Iterator[Api]:
 class ServerProcess:
     """The API as its own process, which tests may kill."""
 
-    def __init__(self, home: Path, port: int, **environment: str) -> None:
+    def __init__(self, home: Path, port: int, workers: int = 1, **environment: str) -> None:
         self._home = home
+        self._workers = workers
         self._environment = environment
         self.port = port
         self.address = f"http://127.0.0.1:{port}"
@@ -125,11 +127,16 @@ class ServerProcess:
             **self._environment,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-c", START, "demo", str(self.port)],
+            [sys.executable, "-c", START, "demo", str(self.port), str(self._workers)],
             env=environment,
             cwd=self._home,
             stderr=subprocess.PIPE if "stderr" in environment else subprocess.DEVNULL,
         )
+
+    def worker_ids(self) -> list[int]:
+        """Process ids of the workers that the parent has now."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(word) for word in children.read_text().split()]
 
     def answers(self) -> bool:
         """Whether it has begun to answer."""

@@ -1,0 +1,82 @@
+"""Which predictions are known and how they are labelled: in the journals of all workers, in SQL."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from api.errors import ApiError
+from api.runtime import Runtime
+from storage.predictions import (
+    FeedbackItem,
+    Label,
+    PredictionRecord,
+    decode_prediction,
+    find_known,
+)
+
+
+@dataclass
+class Labelled:
+    """What is known of some predictions.
+
+    ``borrowed`` are those that wait in another worker's journal.
+    """
+
+    known: set[str] = field(default_factory=set)
+    labels: dict[str, Label] = field(default_factory=dict)
+    borrowed: dict[str, PredictionRecord] = field(default_factory=dict)
+
+
+async def find_labelled(
+    runtime: Runtime, problem: str, checked: list[FeedbackItem | str]
+) -> Labelled:
+    """What is known of the predictions that these items name.
+
+    Raises ApiError 503 when SQL would have to say and does not answer.
+    """
+    found = Labelled()
+    names = dict.fromkeys(item.prediction_id for item in checked if isinstance(item, FeedbackItem))
+    _look_at_own(runtime, problem, list(names), found)
+    missing = [name for name in names if name not in found.known and name not in found.labels]
+    # The journals first: a record only ever moves from there to SQL.
+    if runtime.neighbours.are_there:
+        await _look_at_neighbours(runtime, problem, list(names), missing, found)
+        missing = [name for name in missing if name not in found.known]
+        # Another worker may have drained the label of what still waits here.
+        try:
+            known, labels = await runtime.ask_settled(find_known, problem, list(names))
+        except ApiError:
+            if missing:
+                raise
+        else:
+            found.known |= known
+            found.labels = labels | found.labels
+    elif missing:
+        known, labels = await runtime.ask_settled(find_known, problem, missing)
+        found.known |= known
+        found.labels |= labels
+    return found
+
+
+def _look_at_own(runtime: Runtime, problem: str, names: list[str], found: Labelled) -> None:
+    for name in names:
+        # Labels drain after their prediction: one that waits has no label in SQL.
+        if (waiting := runtime.recorder.label(problem, name)) is not None:
+            found.labels[name] = waiting[0]
+        elif runtime.recorder.prediction(problem, name) is not None:
+            found.known.add(name)
+
+
+async def _look_at_neighbours(
+    runtime: Runtime, problem: str, names: list[str], missing: list[str], found: Labelled
+) -> None:
+    neighbours = runtime.neighbours
+    labels = await asyncio.to_thread(neighbours.labels, problem, names)
+    for name, record in labels.items():
+        found.labels.setdefault(name, record.item(name).actual)
+    for name, payload in (
+        await asyncio.to_thread(neighbours.predictions, problem, missing)
+    ).items():
+        found.known.add(name)
+        found.borrowed[name] = decode_prediction(payload, name)
