@@ -47,7 +47,12 @@ def test_a_text_line_cannot_command_the_terminal(stream: io.StringIO) -> None:
     assert text.endswith(r"WARNING  a\r\nb\x1b[2J\u202e é \ud800")
 
 
-def test_lines_of_the_standard_library_are_passed_on(stream: io.StringIO) -> None:
+def test_lines_of_the_standard_library_are_passed_on(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Importing Prefect, as other tests do, makes it keep uvicorn's lines to itself.
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "level", logging.NOTSET)
     setup_logging("INFO", True, stream)
     logging.getLogger("uvicorn.error").info("started %s {braces}", "now")
     line = json.loads(stream.getvalue())

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from storage import releases
 from storage.database import reading, writing
 from storage.pointers import Former, Pointer, read_pointer
 from storage.releases import StaleReleaseError, begin_release, finish_release, point
+from tests.api.servers import wait_until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -49,6 +50,13 @@ def test_generations_only_grow_and_pass_the_pointers_own(engine: Engine) -> None
     assert begun(engine, 4, at_least=2) == 9
 
 
+def is_waiting(engine: Engine) -> bool:
+    """Whether some transaction waits for another."""
+    with reading(engine) as db:
+        waiting = db.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+        return int(waiting.scalar_one()) > 0
+
+
 def test_of_two_promotions_that_want_one_generation_the_table_takes_one(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         pytest.skip("SQLite lets one writer in at a time")
@@ -65,6 +73,7 @@ def test_of_two_promotions_that_want_one_generation_the_table_takes_one(engine: 
 
         thread = threading.Thread(target=second)
         thread.start()
+        wait_until(lambda: is_waiting(engine))
         one.commit()
         thread.join()
         two.rollback()
