@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from api.batch_json import JsonReader
 from api.batch_request import ARROW, CSV, JSON, OnError, header, media_type, on_error_of
 from api.batch_rows import BatchSchema, Rows
 from api.batch_score import Decisions, decide, new_ids, records, score
-from api.errors import ApiError, storage_unavailable
+from api.errors import ApiError
 from api.predict import no_model
 from api.runtime import Runtime
 from api.session import ServedModel
@@ -28,7 +29,6 @@ from storage.predictions import decode_prediction
 
 # What the journal is given at once: a longer batch waits for one flush before the next.
 FLUSH_BYTES = 16 * 1024 * 1024
-TRIES = 5
 
 Recorded = list[tuple[BatchRecord, bytes]]
 
@@ -107,28 +107,24 @@ class PredictBatch:
         rows = await compute(size, reader.read, content, kind)
         if rows.errors and on_error == "fail":
             raise _refusal(rows)
-        now = datetime.now(UTC)
-        answers = Answers(model, len(rows), now, rows.errors)
-        for _ in range(TRIES):
-            await self._find_stored(rows, answers)
+        answers = Answers(model, len(rows), datetime.now(UTC), rows.errors)
+        names = rows.chosen_ids()
+        async with self._runtime.claims.hold_answers(self._problem, names):
+            if names:
+                await self._find_stored(rows, answers)
             scored = await compute(size, _score, self._problem, reader, rows, answers)
             if rows.errors and on_error == "fail":
                 raise no_finite_answer()
-            # No wait from here to the journal: an id cannot be answered twice.
-            if not self._has_become_known(scored.rows):
-                await self._keep(scored.recorded)
-                self._count(scored.decisions)
-                answers.fill(scored.indices, scored.prediction_ids, scored.decisions)
-                return answers
-        raise storage_unavailable()
+            await self._keep(scored.recorded)
+        self._count(scored.decisions)
+        answers.fill(scored.indices, scored.prediction_ids, scored.decisions)
+        return answers
 
     async def _find_stored(self, rows: Rows, answers: Answers) -> None:
         """Look for answers that the batch's own ids already have, in the journal and in SQL."""
-        if rows.prediction_ids is None:
-            return
         places = {
             name: index
-            for index, name in enumerate(rows.prediction_ids)
+            for index, name in enumerate(rows.prediction_ids or ())
             if name is not None and index not in rows.errors
         }
         recorder, problem = self._runtime.recorder, self._problem
@@ -142,14 +138,17 @@ class PredictBatch:
             record = decode_prediction(payload, name)
             await recorder.durable(record, entry)
             answers.stored[index] = msgspec.json.decode(record.answer)
+        neighbours = self._runtime.neighbours
+        if unknown and neighbours.are_there:
+            theirs = await asyncio.to_thread(neighbours.predictions, problem, unknown)
+            for name, payload in theirs.items():
+                record = decode_prediction(payload, name)
+                answers.stored[places[name]] = msgspec.json.decode(record.answer)
+            unknown = [name for name in unknown if name not in theirs]
         if unknown and self._runtime.drainer.failure is None:
             with contextlib.suppress(ApiError):  # predictions go on without SQL
                 found = await self._runtime.ask_settled(find_answers, problem, unknown)
                 answers.stored |= {places[name]: answer for name, answer in found.items()}
-
-    def _has_become_known(self, rows: Rows) -> bool:
-        find, problem = self._runtime.recorder.prediction, self._problem
-        return any(name and find(problem, name) for name in rows.prediction_ids or ())
 
     async def _keep(self, recorded: Recorded) -> None:
         """Return when all records are durable. Raises ApiError 503 saying how many rows are."""

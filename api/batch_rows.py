@@ -25,6 +25,8 @@ from storage.manifest import FeatureSpec
 
 ROWS_LIMIT = 100_000
 ERRORS_LIMIT = 1_000
+# Each is looked for in journals and SQL, and claimed while it is answered.
+IDS_LIMIT = 10_000
 # What a row may carry beside its features, as columns of CSV and Arrow.
 ASIDE = ("key", "event_time", "prediction_id")
 
@@ -89,6 +91,11 @@ class Rows:
     def refuse(self, index: int, code: str, detail: str) -> None:
         """Note the first thing that is wrong with a row."""
         self.errors.setdefault(index, (code, detail))
+
+    def chosen_ids(self) -> list[str]:
+        """The ids that clients chose for rows that are not wrong."""
+        named = enumerate(self.prediction_ids or ())
+        return [name for index, name in named if name is not None and index not in self.errors]
 
     def check_numbers(self, schema: BatchSchema) -> None:
         """Refuse rows with numbers that the model's float32 input cannot hold."""
@@ -174,6 +181,10 @@ def add_asides(
     if event_times is not None:
         rows.event_times = [_time(rows, index, text) for index, text in enumerate(event_times)]
     if prediction_ids is not None:
+        if len(prediction_ids) - list(prediction_ids).count(None) > IDS_LIMIT:
+            raise ApiError(
+                422, "wrong_length", f"prediction_ids: expected at most {IDS_LIMIT} beside null"
+            )
         seen: set[str] = set()
         rows.prediction_ids = [
             _id(rows, index, name, seen) for index, name in enumerate(prediction_ids)

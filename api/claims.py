@@ -14,6 +14,8 @@ from pathlib import Path
 
 PAUSE_SECONDS = 0.002
 PLACES = 2**30
+# Of many claims, before other requests get their turn.
+AT_ONCE = 50
 # struct flock of 64-bit Linux. Locks of an open file rather than of a process, where there are
 # such: closing another descriptor of the file does not lose them.
 FLOCK = struct.Struct("@hhqqi0q")
@@ -60,6 +62,29 @@ class Claims:
             for place in places:
                 await stack.enter_async_context(self._hold(place))
             yield
+
+    @asynccontextmanager
+    async def hold_answers(self, problem: str, names: Iterable[str]) -> AsyncIterator[None]:
+        """Nobody else answers these ids meanwhile; the same as `hold`, for thousands of them."""
+        places = sorted({_place("answer", problem, name) for name in names})
+        released = asyncio.Event()
+        taken: list[int] = []
+        try:
+            for place in places:
+                while (others := self._held.get(place)) is not None:
+                    await others.wait()
+                self._held[place] = released
+                taken.append(place)
+                while not self._lock(place):
+                    await asyncio.sleep(PAUSE_SECONDS)
+                if len(taken) % AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            yield
+        finally:
+            for place in taken:
+                self._set(fcntl.F_UNLCK, place)
+                del self._held[place]
+            released.set()
 
     def close(self) -> None:
         """Let go of everything."""

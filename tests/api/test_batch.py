@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -140,6 +141,23 @@ def test_an_id_that_was_answered_before_gets_the_stored_answer(sql_settings: Set
     assert single["probability"] == again["probabilities"][1] == later["probabilities"][1]
     assert (again["model_version"], later["model_version"]) == ("1", "2")
     assert [row["index"] for row in later["stored"]] == [0, 1]
+
+
+def test_the_same_ids_at_the_same_moment_are_answered_once(api: Api) -> None:
+    names = [f"once-{index}" for index in range(50)]
+
+    def ask(age: int) -> list[float]:
+        if age % 3 == 0:
+            singles = [api.predict(features=[age, None], prediction_id=n) for n in names[:5]]
+            return [single.json()["probability"] for single in singles]
+        rows = [{"age": age}] * len(names)
+        batch = send_json(api, {"rows": rows, "prediction_ids": names}).json()
+        return list(batch["probabilities"][:5])
+
+    with ThreadPoolExecutor(6) as clients:
+        answers = list(clients.map(ask, range(24)))
+    for place in range(5):
+        assert len({answer[place] for answer in answers}) == 1
 
 
 def test_feedback_finds_the_predictions_of_a_batch_before_and_after_draining(api: Api) -> None:

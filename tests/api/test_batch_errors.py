@@ -126,6 +126,11 @@ def test_a_field_of_csv_that_is_no_number_is_named(api: Api) -> None:
     assert "secret" not in str(refusal)
 
 
+def test_more_ids_than_can_be_looked_for_are_refused(api: Api) -> None:
+    document = {"rows": [{}] * 10_001, "prediction_ids": [f"i{n}" for n in range(10_001)]}
+    assert send_json(api, document).json()["code"] == "wrong_length"
+
+
 def test_a_thousand_errors_are_told_and_all_are_counted(api: Api) -> None:
     refusal = send_json(api, {"columns": ["age"], "data": [["x"]] * 1500}).json()
     assert (refusal["n_errors"], len(refusal["errors"])) == (1500, 1000)
