@@ -16,6 +16,7 @@ from loguru import logger
 from api.explain_shelf import Shelf
 from api.metrics import Metrics
 from api.session import ServedModel, load_model
+from api.speed import refuse_slow
 from storage.bundles import BundleError, write_atomically
 from storage.pointers import (
     Acknowledgement,
@@ -114,6 +115,8 @@ class Slot:
             return
         try:
             model = load_model(self._store, pointer)
+            if self.model is not None and not _was_served(pointer):
+                refuse_slow(model, self.model)
         except BundleError as error:
             self._refuse(error, pointer)
             return
@@ -177,6 +180,11 @@ class Slot:
         self.refusal = refusal
         if self._pointer is not None:
             self._say_refused(refusal, self._pointer)
+
+
+def _was_served(pointer: Pointer) -> bool:
+    """Whether this is a way back: a slow model that answered before may answer again."""
+    return any(former.bundle == pointer.bundle for former in pointer.former)
 
 
 def _signature(path: Path) -> tuple[int, ...] | None:

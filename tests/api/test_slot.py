@@ -2,16 +2,27 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from api.session import load_model
+from api.speed import refuse_slow
 from settings import Settings
-from storage.bundles import write_bundle
+from storage.bundles import BundleError, write_bundle
 from storage.manifest import Golden
-from storage.pointers import Acknowledgement, acknowledgements, pointer_path
+from storage.pointers import (
+    Acknowledgement,
+    Former,
+    Pointer,
+    acknowledgements,
+    move_pointer,
+    pointer_path,
+)
 from tests.api.servers import Api, running, wait_until
 from tests.factories_bundles import (
     array,
@@ -95,6 +106,31 @@ def custom_operator(store: Path) -> str:
     return with_model(store, graph_bytes(nodes, [], 1, 1))
 
 
+def slow(store: Path, version: int = 2) -> str:
+    """A model that answers its version after multiplying large matrices in vain."""
+    size = 700
+    nodes = [
+        helper.make_node("IsNaN", ["input"], ["missing"]),
+        helper.make_node("Where", ["missing", "zero", "zero"], ["nothing"]),
+        helper.make_node("MatMul", ["nothing", "wide"], ["h0"]),
+        *(helper.make_node("MatMul", [f"h{i}", "square"], [f"h{i + 1}"]) for i in range(10)),
+        helper.make_node("MatMul", ["h10", "narrow"], ["base"]),
+        helper.make_node("Add", ["base", "value"], ["output"]),
+    ]
+    square = np.random.default_rng(0).normal(size=(size, size))
+    constants = [
+        array("zero", [[0.0]]),
+        array("wide", np.ones((1, size))),
+        array("square", square),
+        array("narrow", np.ones((size, 1))),
+        array("value", [float(version)]),
+    ]
+    model = graph_bytes(nodes, constants, 1, 1)
+    golden = Golden(((0.0,),), ((float(version),),), 1e-6)
+    manifest = make_manifest(model, golden, version=str(version))
+    return write_bundle(store, manifest, {"model.onnx": model})
+
+
 BAD: dict[str, tuple[str, Callable[[Path], str]]] = {
     "a folder elsewhere": ("pointer", lambda store: "../../../../etc"),
     "no folder": ("missing", lambda store: "0" * 64),
@@ -118,6 +154,7 @@ BAD: dict[str, tuple[str, Callable[[Path], str]]] = {
         lambda s: with_model(s, constant_graph(2.0), golden=Golden((), (), 1e-6)),
     ),
     "not finite": ("not_finite", not_a_number),
+    "three times slower": ("slow", slow),
 }
 
 
@@ -158,7 +195,7 @@ def test_every_bad_bundle_is_refused_by_its_cause_while_the_old_model_answers(
             assert answered(api) == 1.0
         health = api.health()
         assert health["status"] == "degraded"
-        assert "not_finite" in health["reasons"][0]
+        assert "slow" in health["reasons"][0]
         text = api.client.get("/metrics").text
         assert 'perennial_refusals_total{code="golden"} 2.0' in text
         promote_version(api.store, 100)
@@ -222,6 +259,41 @@ def test_a_cold_start_without_a_pointer_serves_the_last_good_one(open_settings: 
     with running(open_settings) as api:
         assert answered(api) == 1.0
         assert api.health()["status"] == "degraded"
+
+
+def test_a_slow_model_may_come_back_or_be_the_first(open_settings: Settings) -> None:
+    store = open_settings.store
+    name = slow(store)
+    promote(store, name, 1, "2")
+    with running(open_settings) as api:
+        assert answered(api) == 2.0
+        promote_version(store, 3)
+        assert word(api, 3).serving_generation == 3
+        back = Pointer("demo", 4, "2", name, datetime.now(UTC), former=(Former("2", name),))
+        move_pointer(store, back)
+        assert word(api, 4).serving_generation == 4
+        assert answered(api) == 2.0
+
+
+def test_a_model_as_fast_as_the_served_one_is_never_slow(tmp_path: Path) -> None:
+    pointer = promote_version(tmp_path, 1)
+    model = load_model(tmp_path, pointer)
+    for _ in range(20):
+        refuse_slow(model, model)
+
+
+def test_noise_in_one_attempt_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(tmp_path, promote_version(tmp_path, 1))
+    timings = iter([(0.004, 0.001), (0.004, 0.001), (0.0029, 0.001)])
+    monkeypatch.setattr("api.speed.compare", lambda *_: next(timings))
+    refuse_slow(model, model)
+    assert next(timings, None) is None
+    timings = iter([(0.0031, 0.001)] * 3)
+    with pytest.raises(BundleError, match=r"3\.10 ms, with the served model 1\.00 ms") as refusal:
+        refuse_slow(model, model)
+    assert refusal.value.code == "slow"
 
 
 def test_a_live_servers_word_stays_fresh(open_settings: Settings) -> None:
