@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 NUMBER = {"type": "number"}
@@ -55,28 +54,3 @@ PARAMETER = {
     "description": "true adds an explanation to the answer",
     "schema": {"type": "string", "enum": ["true", "false", "1", "0"]},
 }
-
-
-def add_explanations(paths: dict[str, Any], prefix: str) -> None:
-    """Describe `/explain` like `/predict` below a prefix, and the latter's parameter."""
-    predict = paths[f"{prefix}/predict"]["post"]
-    explain = copy.deepcopy(predict)
-    explain["summary"] = "A prediction with its explanation; nothing is stored."
-    explain["operationId"] = f"explain{prefix.replace('/', '_')}"
-    answered = explain["responses"]["200"]
-    answered["description"] = "explained"
-    answer = answered["content"]["application/json"]["schema"]
-    answer["required"] = [
-        *(name for name in answer["required"] if name != "prediction_id"),
-        *EXPLANATION["required"],
-    ]
-    answer["properties"] = {**answer["properties"], **EXPLANATION["properties"]}
-    del answer["properties"]["prediction_id"]
-    for operation in (predict, explain):
-        refusals = operation["responses"]
-        refusals["422"] = {**refusals["422"], "description": "another document, or no explanation"}
-    paths[f"{prefix}/explain"] = {"post": explain}
-    content = copy.deepcopy(predict["responses"]["200"])
-    content["content"]["application/json"]["schema"]["properties"]["explanation"] = EXPLANATION
-    predict["responses"]["200"] = content
-    predict["parameters"] = [*predict.get("parameters", []), PARAMETER]

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import io
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from api.explain_file import read_explainer
-from api.explain_parts import ExplanationError
+from api import explain_shelf
 from learning.explain import explanation_file
 from learning.onnx_export import export
 from settings import Settings
@@ -20,8 +16,7 @@ from storage.bundles import EXPLANATION, write_bundle
 from storage.database import open_engine, upgrade, writing
 from storage.manifest import FeatureSpec, Golden
 from storage.models import begin_version, update_version
-from tests.api.servers import CHECKOUT, Api, running
-from tests.api.test_app import HEAVY
+from tests.api.servers import Api, running
 from tests.factories import START
 from tests.factories_bundles import make_manifest, promote, write_classifier
 from tests.learning.explained import EVERY, N_FEATURES, fitted_of, inputs, rows_of, schema_of
@@ -215,6 +210,16 @@ def test_an_explanation_that_does_not_sum_to_the_answer_is_refused(
     assert (refusal.status_code, refusal.json()["code"]) == (503, "explanation_unavailable")
 
 
+def test_too_many_waiting_explanations_are_refused_while_predictions_go_on(
+    boosted: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explain_shelf, "N_WAITING", 0)
+    refusal = boosted.client.post("/explain", json={"features": ROW})
+    assert (refusal.status_code, refusal.json()["code"]) == (503, "busy")
+    assert int(refusal.headers["retry-after"]) > 0
+    assert boosted.client.post("/predict", json={"features": ROW}).status_code == 200
+
+
 @pytest.mark.parametrize(
     "features", [{"nobody": 1}, [1], {"f0": "text"}, {"f0": 1e39}, "text", None]
 )
@@ -243,55 +248,3 @@ def test_answers_are_as_the_description_says(boosted: Api) -> None:
         assert set(schema["required"]) <= set(answer) <= set(schema["properties"])
     predict = paths["/predict"]["post"]
     assert [parameter["name"] for parameter in predict["parameters"]] == ["explain"]
-
-
-def damaged(**changes: Any) -> bytes:
-    content = explanation_file(fitted_of("boosting", "binary"), rows_of("binary").x)
-    assert content is not None
-    with np.load(io.BytesIO(content)) as file:
-        arrays = {**file, **changes}
-    buffer = io.BytesIO()
-    np.savez(buffer, **{name: array for name, array in arrays.items() if array is not None})
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"no zip",
-        damaged()[:-50],
-        damaged(format=np.int64(2)),
-        damaged(kind=np.str_("other")),
-        damaged(cover=None),
-        damaged(levels=np.array([[1]])),
-        damaged(mixture=np.array([[np.nan]])),
-        damaged(fill=np.zeros(3)),
-        damaged(outputs=np.array([object()])),
-        damaged(baseline=np.zeros(2)),
-    ],
-)
-def test_a_damaged_file_is_refused_and_never_unpickled(content: bytes) -> None:
-    with pytest.raises(ExplanationError):
-        read_explainer(content, N_FEATURES)
-
-
-def test_a_file_of_another_number_of_features_is_refused() -> None:
-    with pytest.raises(ExplanationError, match="number of features"):
-        read_explainer(damaged(), N_FEATURES + 1)
-
-
-def test_explaining_imports_nothing_heavy(tmp_path: Path) -> None:
-    path = tmp_path / "explanation.npz"
-    path.write_bytes(damaged())
-    code = (
-        "import sys, numpy, api.app; from pathlib import Path;"
-        "from api.explain_file import read_explainer;"
-        f"made = read_explainer(Path({str(path)!r}).read_bytes(), {N_FEATURES});"
-        f"made.attribute(numpy.zeros({N_FEATURES}, dtype=numpy.float32), 0);"
-        f"print([m for m in {(*HEAVY, 'shap', 'numba')!r} if m in sys.modules])"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
-    )
-    assert found.stdout.strip() == "[]"
