@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from api import documentation_bodies as bodies
 from api import documentation_schemas as schemas
 from api.batch_request import ARROW, CSV, JSON
 from api.documentation_schemas import Schema
@@ -69,9 +70,9 @@ class Operation:
 
 def operations(manifest: Manifest | None) -> tuple[Operation, ...]:
     """The routes of one problem, described with the schema of the model that it serves."""
-    row = schemas.row_schema(manifest)
+    row = bodies.row_schema(manifest)
     n_features = len(manifest.features) if manifest else None
-    single = {JSON: schemas.predict_body(row, n_features)}
+    single = {JSON: bodies.predict_body(row, n_features)}
     return (
         Operation(
             "/predict",
@@ -116,7 +117,7 @@ def operations(manifest: Manifest | None) -> tuple[Operation, ...]:
 
 
 def _batch(manifest: Manifest | None, row: Schema) -> Operation:
-    names = list(schemas.example_row(manifest)) if manifest else ["feature"]
+    names = list(bodies.example_row(manifest)) if manifest else ["feature"]
     table = {"type": "string", "description": "a header line of feature names, then the rows"}
     return Operation(
         "/predict/batch",
@@ -126,7 +127,7 @@ def _batch(manifest: Manifest | None, row: Schema) -> Operation:
         {JSON: schemas.BATCH_ANSWER, ARROW: BINARY},
         {**FULL, "415": "another media type", "422": "another document, or rows that are wrong"},
         {
-            JSON: schemas.batch_body(row),
+            JSON: bodies.batch_body(row),
             CSV: {**table, "examples": [",".join(names) + "\n" + "," * (len(names) - 1) + "\n"]},
             ARROW: {**BINARY, "description": "a stream with one column per feature"},
         },

@@ -20,23 +20,19 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import pyarrow
-
-from benchmarks.batch_limit import ARROW, BUNDLE
+from benchmarks.batch_bodies import N_ROWS, encode_bodies
+from benchmarks.batch_limit import BUNDLE
 from benchmarks.serving_models import Case, make_case
 
 RESULTS = Path(__file__).parent / "results"
 CHECKOUT = Path(__file__).resolve().parents[1]
 PROBLEM = "credit"
 KINDS = ("linear", "boosting")
-N_ROWS = 1000
-N_BODIES = 8
 PORTS = {"ours": 8741, "limit": 8742}
 OURS = (
     "import sys; from settings import Settings; from api.serve import serve; "
@@ -48,40 +44,6 @@ LIMIT = (
     "log_level='error', access_log=False, timeout_keep_alive=600)"
 )
 FORMS = ("json columns", "arrow", "json rows", "csv")
-
-
-def encode_bodies(case: Case, form: str) -> list[tuple[bytes, str]]:
-    """Distinct bodies of N_ROWS rows in one form, with their media type."""
-    bodies = []
-    for start in range(0, N_BODIES * N_ROWS // 4, N_ROWS // 4):
-        rows = [case.rows[(start + index) % len(case.rows)] for index in range(N_ROWS)]
-        bodies.append(_encode(rows, case.names, form))
-    return bodies
-
-
-def _encode(rows: Sequence[dict[str, Any]], names: Sequence[str], form: str) -> tuple[bytes, str]:
-    if form == "json rows":
-        return msgspec.json.encode({"rows": rows}), "application/json"
-    if form == "json columns":
-        data = [[row[name] for name in names] for row in rows]
-        return msgspec.json.encode({"columns": names, "data": data}), "application/json"
-    if form == "csv":
-        lines = [
-            ",".join("" if row[name] is None else str(row[name]) for name in names) for row in rows
-        ]
-        return "\n".join([",".join(names), *lines]).encode(), "text/csv"
-    columns = {name: _column([row[name] for row in rows]) for name in names}
-    table = pyarrow.table(columns)
-    sink = pyarrow.BufferOutputStream()
-    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes(), ARROW.decode()
-
-
-def _column(values: list[Any]) -> Any:
-    if any(isinstance(value, str) for value in values):
-        return pyarrow.array(values).dictionary_encode()
-    return pyarrow.array(values, pyarrow.float32())
 
 
 @contextmanager
