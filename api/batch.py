@@ -27,8 +27,8 @@ from storage.journal import Entry
 from storage.prediction_batches import BatchRecord, find_answers
 from storage.predictions import decode_prediction
 
-# What the journal is given at once: a longer batch waits for one flush before the next.
-FLUSH_BYTES = 16 * 1024 * 1024
+# What the journal is given at once: single predictions wait for the same flush, so it is short.
+FLUSH_BYTES = 4 * 1024 * 1024
 
 Recorded = list[tuple[BatchRecord, bytes]]
 
