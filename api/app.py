@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from api import documentation, errors, health, info
 from api.auth import Requires
 from api.batch import PredictBatch
+from api.direct import Answerer
 from api.exchange import Envelope
 from api.explain_routes import Explain, Explained
 from api.feedback import Feedback
@@ -46,6 +47,7 @@ class Application(FastAPI):
 
     runtime: Runtime
     hot: dict[str, ASGIApp]
+    direct: dict[str, Answerer]
 
     def build_middleware_stack(self) -> ASGIApp:
         """The layers around the routes, built at the first request."""
@@ -58,7 +60,7 @@ class Application(FastAPI):
 
 def create_app(
     settings: Settings, problems: tuple[str, ...], shared: Path | None = None
-) -> FastAPI:
+) -> Application:
     """The API of these problems; its models, journal and threads live as long as its lifespan.
 
     ``shared`` is a folder that the workers of one server share. Raises ValueError for impossible
@@ -78,7 +80,7 @@ def create_app(
         telemetry=SILENT,
     )
     app.state.runtime = app.runtime = runtime
-    app.hot = {}
+    app.hot, app.direct = {}, {}
     errors.install(app)
     for reading in documentation.ROUTES:
         _add_reading(app, reading, "", problems[0])
@@ -105,8 +107,10 @@ def required_scope(route: BaseRoute) -> str | None:
 
 
 def _add_problem(app: Application, runtime: Runtime, prefix: str, problem: str) -> None:
+    predict = Predict(runtime, problem, f"{prefix}/predict")
+    app.direct[predict.path] = predict
     for endpoint in (
-        Explained(Predict(runtime, problem, f"{prefix}/predict"), runtime, problem),
+        Explained(predict, runtime, problem),
         Explain(runtime, problem, f"{prefix}/explain"),
         PredictBatch(runtime, problem, f"{prefix}/predict/batch"),
         Feedback(runtime, problem, f"{prefix}/feedback"),

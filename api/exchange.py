@@ -34,7 +34,7 @@ class Exchange:
 
     __slots__ = ("_send", "has_begun", "request_id", "status", "token_id")
 
-    def __init__(self, request_id: str, send: Send) -> None:
+    def __init__(self, request_id: str, send: Send | None) -> None:
         self.request_id = request_id
         self.token_id: str | None = None
         self.status = 500
@@ -48,6 +48,7 @@ class Exchange:
             self.has_begun = True
             headers = message.get("headers", ())
             message["headers"] = [*headers, (b"x-request-id", self.request_id.encode())]
+        assert self._send is not None
         await self._send(message)
 
 
@@ -67,7 +68,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        exchange = scope["exchange"] = Exchange(_request_id(scope), send)
+        exchange = scope["exchange"] = Exchange(request_id_of(scope), send)
         endpoint = self._hot.get(scope["path"]) if scope["method"] == "POST" else None
         try:
             await (endpoint or self._app)(scope, receive, exchange.send)
@@ -106,7 +107,8 @@ def _route(scope: Scope) -> str:
     return UNMATCHED
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
+    """The id that the client gave, if it is a plain one, or a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and REQUEST_ID.match(value):
             return str(value.decode())

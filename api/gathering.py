@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,15 +26,18 @@ LARGEST_CALL = 256
 _json = msgspec.json.Encoder()
 
 
+Reply = Callable[[bytes | None, Exception | None], None]
+
+
 class Waiting:
-    """One request between its decoding and its answer."""
+    """One request between its decoding and its answer; ``reply`` is called once, with either."""
 
-    __slots__ = ("answer", "asked", "done", "model")
+    __slots__ = ("answer", "asked", "model", "reply")
 
-    def __init__(self, model: ServedModel, asked: Asked, done: asyncio.Future[bytes]) -> None:
+    def __init__(self, model: ServedModel, asked: Asked, reply: Reply) -> None:
         self.model = model
         self.asked = asked
-        self.done = done
+        self.reply = reply
         self.answer: Answer | None = None
 
 
@@ -49,18 +52,32 @@ class Gathering:
         self._is_turn_due = False
         self._n_writing = 0
 
-    def ask(self, model: ServedModel, asked: Asked) -> asyncio.Future[bytes]:
-        """The body of the answer, to be awaited; it comes when the prediction is durable.
+    async def ask(self, model: ServedModel, asked: Asked) -> bytes:
+        """The body of the answer, once the prediction is durable.
 
         It is this model's answer whatever is promoted meanwhile. Raises ApiError.
         """
-        loop = asyncio.get_running_loop()
-        one = Waiting(model, asked, loop.create_future())
+        done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def reply(body: bytes | None, error: Exception | None) -> None:
+            if done.done():
+                return
+            if body is not None:
+                done.set_result(body)
+            elif error is not None:
+                done.set_exception(error)
+
+        self.add(model, asked).reply = reply
+        return await done
+
+    def add(self, model: ServedModel, asked: Asked) -> Waiting:
+        """The same for who sets ``reply`` in this turn of the event loop."""
+        one = Waiting(model, asked, _nobody)
         self._waiting.append(one)
         if not self._is_turn_due and not self._n_writing:
             self._is_turn_due = True
-            loop.call_soon(self._turn)
-        return one.done
+            asyncio.get_running_loop().call_soon(self._turn)
+        return one
 
     def _turn(self) -> None:
         """Answer all that wait; those who come while this is written make up the next turn."""
@@ -84,7 +101,7 @@ class Gathering:
                 name = one.asked.prediction_id or fresh[32 * place : 32 * place + 32]
                 entry = self._recorder.add(self._record(one, output, name, now))
             except Exception as error:
-                _fail(one.done, error)
+                _reply(one, None, error)
             else:
                 taken.append(one)
         if entry is not None and entry.done is not None:
@@ -119,12 +136,11 @@ class Gathering:
             assert answer is not None
             if error is not None:
                 self._recorder.forget_prediction(self._problem, answer.prediction_id)
-                _fail(one.done, self._recorder.refusal(error))
+                _reply(one, None, self._recorder.refusal(error))
                 continue
             name = "value" if answer.probabilities is None else str(answer.prediction)
             self._metrics.predicted(self._problem, name)
-            if not one.done.done():
-                one.done.set_result(answer.body)
+            _reply(one, answer.body, None)
 
 
 def score(group: list[Waiting]) -> list[list[float] | Exception]:
@@ -147,7 +163,12 @@ def _score_singly(model: ServedModel, asked: Asked) -> list[float] | Exception:
         return error
 
 
-def _fail(done: asyncio.Future[Any], error: Exception) -> None:
-    if not done.done():
-        done.set_exception(error)
-        done.exception()  # its request may have gone: then nobody else asks
+def _reply(one: Waiting, body: bytes | None, error: Exception | None) -> None:
+    try:
+        one.reply(body, error)
+    except Exception as failure:  # those beside it are still to be told
+        logger.error("an answer could not be sent: {}", type(failure).__name__)
+
+
+def _nobody(_body: bytes | None, _error: Exception | None) -> None:
+    """The reply before anybody asked for it."""

@@ -7,6 +7,7 @@ from starlette.types import Receive, Scope, Send
 from api.decoder import decode_predict
 from api.errors import ApiError
 from api.exchange import read_body, send_json
+from api.gathering import Gathering, Waiting
 from api.runtime import Runtime
 
 
@@ -33,7 +34,10 @@ class Predict:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one prediction once it is durable."""
-        self._runtime.gate.check(scope, self.required_scope)
+        if (failure := scope.get("failure")) is not None:
+            raise failure
+        if "was_checked" not in scope:
+            self._runtime.gate.check(scope, self.required_scope)
         content = await read_body(scope, receive)
         model = self._slot.model
         if model is None:
@@ -41,7 +45,7 @@ class Predict:
             raise no_model()
         asked = model.intake.read(content)
         if asked.prediction_id is None:
-            await send_json(send, await self._runtime.gatherings[self._problem].ask(model, asked))
+            await send_json(send, await self._gathering.ask(model, asked))
             return
         async with self._runtime.claims.hold(self._problem, asked.prediction_id):
             body = await self._runtime.answers.find(self._problem, asked.prediction_id)
@@ -54,4 +58,21 @@ class Predict:
         model = self._slot.model
         assert model is not None
         asked = model.intake.read(content)
-        return await self._runtime.gatherings[self._problem].ask(model, asked)
+        return await self._gathering.ask(model, asked)
+
+    def take(self, scope: Scope, content: bytes) -> Waiting | None:
+        """A whole request on its way to its answer, or None when it has to wait for something.
+
+        Raises ApiError; whatever happens, the same request may then be given to `__call__`.
+        """
+        self._runtime.gate.check(scope, self.required_scope)
+        scope["was_checked"] = True
+        model = self._slot.model
+        if model is None:
+            return None
+        asked = model.intake.read(content)
+        return None if asked.prediction_id is not None else self._gathering.add(model, asked)
+
+    @property
+    def _gathering(self) -> Gathering:
+        return self._runtime.gatherings[self._problem]

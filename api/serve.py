@@ -14,11 +14,11 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
 from loguru import logger
 
-from api.app import create_app
+from api.app import Application, create_app
 from api.auth import is_loopback
+from api.direct import direct_protocol
 from api.fixed import fix_bundle
 from api.runtime import Runtime
 from api.workers import Supervisor
@@ -83,7 +83,7 @@ def fixed_settings(settings: Settings, url: str) -> tuple[Settings, str]:
         raise ServeError(str(error)) from error
 
 
-def _checked_app(settings: Settings, problems: tuple[str, ...], host: str) -> FastAPI:
+def _checked_app(settings: Settings, problems: tuple[str, ...], host: str) -> Application:
     try:
         app = create_app(settings, problems)
     except (StorageError, ValueError) as error:
@@ -97,12 +97,13 @@ def _checked_app(settings: Settings, problems: tuple[str, ...], host: str) -> Fa
     return app
 
 
-def _run(app: FastAPI, listener: socket.socket) -> None:
+def _run(app: Application, listener: socket.socket) -> None:
     """Answer in this process until asked to stop."""
+    runtime = app.runtime
     config = uvicorn.Config(
         app,
         loop="auto",
-        http="httptools",
+        http=direct_protocol(app.direct, runtime.metrics, runtime.limits),
         ws="none",
         lifespan="on",
         access_log=False,

@@ -19,6 +19,7 @@ import httpx
 import uvicorn
 
 from api.app import create_app
+from api.direct import direct_protocol
 from api.runtime import Runtime
 from settings import Settings
 
@@ -88,7 +89,12 @@ def running(settings: Settings, *problems: str) -> Iterator[Api]:
     """The API in a thread of this process, stopped at the end."""
     app = create_app(settings, problems or ("demo",))
     config = uvicorn.Config(
-        app, port=0, log_config=None, access_log=False, ws="none", http="httptools"
+        app,
+        port=0,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        http=direct_protocol(app.direct, app.runtime.metrics, app.runtime.limits),
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
