@@ -87,7 +87,6 @@ class Gathering:
             part = waiting[start : start + LARGEST_CALL]
             for _, group in groupby(part, key=lambda one: id(one.model)):
                 self._answer(list(group))
-        self._recorder.journal.flush()
 
     def _answer(self, group: list[Waiting]) -> None:
         now = datetime.now(UTC)
@@ -104,9 +103,14 @@ class Gathering:
                 _reply(one, None, error)
             else:
                 taken.append(one)
-        if entry is not None and entry.done is not None:
+        if entry is None:
+            return
+        self._recorder.journal.flush()
+        if entry.done is None:
+            self._settle(taken, None)
+        else:
             self._n_writing += 1
-            entry.done.add_done_callback(lambda done: self._settle(taken, done))
+            entry.done.add_done_callback(lambda done: self._written(taken, done))
 
     def _record(
         self, one: Waiting, output: list[float], prediction_id: str, now: datetime
@@ -126,11 +130,13 @@ class Gathering:
             now,
         )
 
-    def _settle(self, taken: list[Waiting], done: asyncio.Future[None]) -> None:
+    def _written(self, taken: list[Waiting], done: asyncio.Future[None]) -> None:
         self._n_writing -= 1
         if self._waiting and not self._n_writing:
             self._turn()
-        error = done.exception()
+        self._settle(taken, done.exception())
+
+    def _settle(self, taken: list[Waiting], error: BaseException | None) -> None:
         for one in taken:
             answer = one.answer
             assert answer is not None

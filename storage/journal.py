@@ -19,6 +19,7 @@ from loguru import logger
 from storage.backlog import Backlog, Batch
 from storage.segments import FRAME, RECORD_LIMIT, Segment, frame, read_at, sync_folder
 
+QUICK_SECONDS = 0.002
 SEGMENT_BYTES = 8 * 1024 * 1024
 
 
@@ -59,6 +60,24 @@ class Entry:
         return read_at(segment.path, self.offset)
 
 
+class Turn:
+    """The records that share one write; ``done`` is what their requests wait for."""
+
+    __slots__ = ("done", "entries")
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.entries: list[Entry] = []
+
+    def end(self, error: Exception | None) -> None:
+        """Tell those who wait. Called in the event loop."""
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
+            self.done.exception()  # its requests may have gone: then nobody else asks
+
+
 class Journal:
     """Appends records durably, many requests sharing one write, and hands them out to drain."""
 
@@ -66,14 +85,16 @@ class Journal:
         self._limit = limit_bytes
         self._segment_bytes = max(1, min(segment_bytes, limit_bytes // 4))
         self._backlog = Backlog(root)
-        self._turn: list[Entry] = []
-        self._turn_done: asyncio.Future[None] | None = None
-        self._queue: queue.SimpleQueue[list[Entry] | None] = queue.SimpleQueue()
-        # Each counted by one thread only, so that neither needs a lock.
+        self._turn: Turn | None = None
+        self._queue: queue.SimpleQueue[Turn | None] = queue.SimpleQueue()
+        # Each counted by one thread at a time, so that neither needs a lock.
         self._bytes_taken = 0
         self._bytes_settled = 0
         self._number = 0
         self._is_tainted = False
+        # Turns that the thread has and the loop has not heard of again.
+        self._n_handed_over = 0
+        self._sync_seconds = 0.0
         self._file, self._active = self._open_segment()
         self._thread = threading.Thread(target=self._write_forever, name="journal", daemon=True)
         self._thread.start()
@@ -98,20 +119,28 @@ class Journal:
             raise JournalFullError("the journal has reached its limit")
         entry = Entry(payload)
         self._bytes_taken += size
-        if not self._turn:
-            loop = asyncio.get_running_loop()
-            self._turn_done = loop.create_future()
-            # The requests of one turn of the event loop wake the writer once, not each.
-            loop.call_soon(self.flush)
-        entry.done = self._turn_done
-        self._turn.append(entry)
+        if self._turn is None:
+            self._turn = Turn()
+            # The requests of one turn of the event loop share one write.
+            asyncio.get_running_loop().call_soon(self.flush)
+        entry.done = self._turn.done
+        self._turn.entries.append(entry)
         return entry
 
     def flush(self) -> None:
-        """Write what was appended without waiting for the turn's end."""
-        if self._turn:
-            turn, self._turn = self._turn, []
+        """Write what was appended without waiting for the turn's end. Called in the event loop.
+
+        On a disk that syncs at once the loop does it itself: handing over to a thread and back
+        would take longer. As soon as a sync is slow, the thread writes, so that the loop goes on.
+        """
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return
+        if self._n_handed_over or self._sync_seconds > QUICK_SECONDS:
+            self._n_handed_over += 1
             self._queue.put(turn)
+        else:
+            turn.end(self._write(turn.entries))
 
     def adopt(self) -> list[tuple[Entry, bytes]]:
         """Take over what dead processes left; their whole records, oldest first."""
@@ -130,7 +159,8 @@ class Journal:
 
     def close(self) -> None:
         """Write what waits and stop; what is not drained stays for the next process."""
-        self.flush()
+        if self._turn is not None:
+            self._queue.put(self._turn)
         self._queue.put(None)
         self._thread.join()
         os.close(self._file)
@@ -138,25 +168,33 @@ class Journal:
         self._backlog.close()
 
     def _write_forever(self) -> None:
-        turn: list[Entry] | None
+        turn: Turn | None
         while (turn := self._queue.get()) is not None:
             turns = [turn]
             with contextlib.suppress(queue.Empty):
                 while (more := self._queue.get_nowait()) is not None:
                     turns.append(more)
                 self._queue.put(None)  # the end was met while gathering: meet it again
-            self._write(turns)
+            error = self._write([entry for turn in turns for entry in turn.entries])
+            with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+                turns[0].done.get_loop().call_soon_threadsafe(self._hear, turns, error)
 
-    def _write(self, turns: list[list[Entry]]) -> None:
-        entries = [entry for turn in turns for entry in turn]
-        dones = [turn[0].done for turn in turns]
+    def _hear(self, turns: list[Turn], error: Exception | None) -> None:
+        self._n_handed_over -= len(turns)
+        for turn in turns:
+            turn.end(error)
+
+    def _write(self, entries: list[Entry]) -> Exception | None:
+        """Append and sync; what came in the way, if anything."""
         frames = [frame(entry.payload or b"") for entry in entries]
         error: Exception | None = None
         try:
             if self._is_tainted:
                 self._rotate()
             _write_all(self._file, b"".join(frames))
+            began = time.perf_counter()
             os.fdatasync(self._file)
+            self._sync_seconds = time.perf_counter() - began
         except OSError as failure:
             error = JournalFullError(f"the journal cannot be written: {failure.strerror}")
             logger.error("{}", error)
@@ -164,7 +202,7 @@ class Journal:
         else:
             self._place(entries, frames)
         self._bytes_settled += sum(map(len, frames))
-        _settle([done for done in dones if done is not None], error)
+        return error
 
     def _place(self, entries: list[Entry], frames: list[bytes]) -> None:
         offset = self._active.size
@@ -206,17 +244,3 @@ def _write_all(file: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(file, view) :]
-
-
-def _settle(dones: list[asyncio.Future[None]], error: Exception | None) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
-        dones[0].get_loop().call_soon_threadsafe(_resolve, dones, error)
-
-
-def _resolve(dones: list[asyncio.Future[None]], error: Exception | None) -> None:
-    for done in dones:
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
-            done.exception()  # its requests may have gone: then nobody else asks
