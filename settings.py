@@ -27,7 +27,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     store_url: str | None = None
     mlflow_uri: str | None = None
-    clock: Path | None = Field(None, description="file with the ISO time that stands for now")
+    clock: Path | None = Field(
+        None, description="file with the ISO time that the loop takes for the present"
+    )
     log_level: str = "INFO"
 
     api_host: str = "127.0.0.1"

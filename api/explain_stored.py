@@ -67,8 +67,8 @@ def refuse_other_answer(
     output = model.score(row)
     stored = [value] if probabilities is None else probabilities
     is_same = len(stored) == len(output) and all(
-        math.isclose(now, then, rel_tol=SAME, abs_tol=SAME if probabilities else 0.0)
-        for now, then in zip(output, stored, strict=True)
+        math.isclose(new, then, rel_tol=SAME, abs_tol=SAME if probabilities else 0.0)
+        for new, then in zip(output, stored, strict=True)
     )
     if not is_same:
         raise ExplanationError("sum", "the model no longer gives the answer that was stored")

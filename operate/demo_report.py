@@ -51,15 +51,41 @@ def write_page(
         "no change": no_change_outputs(story),
     }
     metric = result["metric"]
-    title = f"Perennial: {story.problem.name}"
-    verdict = (
-        '<p class="good"><strong>All promises kept.</strong></p>'
-        if result["ok"]
-        else "<p class='bad'><strong>Not as promised:</strong> "
-        + html.escape("; ".join(result["broken_promises"]))
-        + "</p>"
+    title = html.escape(f"Perennial: {story.problem.name}")
+    rows = [
+        [name, *(f"{value:.4f}" for value in (result[key], result["by_tenth"][key][-1]))]
+        for name, key in zip(sides, ("system", "frozen", "no_change"), strict=True)
+    ]
+    parts = [
+        f"<h1>{title}</h1>",
+        _verdict(result),
+        f"<h2>{metric} ({direction(metric)})</h2>",
+        _table(["", "all streamed rows", "last tenth"], rows, numbers=True),
+        _image(_performance_plot(story, sides, ledger, metric)),
+        "<h2>Drift</h2>",
+        "<p>Share of features that drifted at each check; the alarm sounds above the line.</p>",
+        _image(_drift_plot(story, ledger)),
+        "<h2>What happened</h2>",
+        _table(["", ""], [[name, str(value)] for name, value in _facts(result).items()]),
+        "<h2>Every retrain, and why</h2>",
+        _table(["when", "version", "trigger", "outcome", "why retrain", "the gate"], _log(result)),
+    ]
+    return (
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title>"
+        "<meta name='viewport' content='width=device-width'>"
+        f"<style>{STYLE}</style><body>{''.join(parts)}</body></html>"
     )
-    facts = {
+
+
+def _verdict(result: dict[str, Any]) -> str:
+    if result["ok"]:
+        return '<p class="good"><strong>All promises kept.</strong></p>'
+    broken = html.escape("; ".join(result["broken_promises"]))
+    return f"<p class='bad'><strong>Not as promised:</strong> {broken}</p>"
+
+
+def _facts(result: dict[str, Any]) -> dict[str, Any]:
+    return {
         "rows": f"{result['rows']:,}",
         "drift alarms": result["drift_alarms"],
         "retrains": result["retrains"],
@@ -71,11 +97,10 @@ def write_page(
         "p50 / p95": f"{result['p50_ms']:.1f} ms / {result['p95_ms']:.1f} ms",
         "seconds of training": f"{result['training_seconds']:.1f}",
     }
-    rows = [
-        [name, *(f"{value:.4f}" for value in (result[key], result["by_tenth"][key][-1]))]
-        for name, key in zip(sides, ("system", "frozen", "no_change"), strict=True)
-    ]
-    log = [
+
+
+def _log(result: dict[str, Any]) -> list[list[str]]:
+    return [
         [
             f"{d['clock']:%Y-%m-%d %H:%M}",
             f"v{d['version']}",
@@ -86,25 +111,6 @@ def write_page(
         ]
         for d in result["decisions"]
     ]
-    parts = [
-        f"<h1>{html.escape(title)}</h1>",
-        verdict,
-        f"<h2>{metric} ({direction(metric)})</h2>",
-        _table(["", "all streamed rows", "last tenth"], rows, numbers=True),
-        _image(_performance_plot(story, sides, ledger, metric)),
-        "<h2>Drift</h2>",
-        "<p>Share of features that drifted at each check; the alarm sounds above the line.</p>",
-        _image(_drift_plot(story, ledger)),
-        "<h2>What happened</h2>",
-        _table(["", ""], [[name, str(value)] for name, value in facts.items()]),
-        "<h2>Every retrain, and why</h2>",
-        _table(["when", "version", "trigger", "outcome", "why retrain", "the gate"], log),
-    ]
-    return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{html.escape(title)}</title>"
-        "<meta name='viewport' content='width=device-width'>"
-        f"<style>{STYLE}</style><body>{''.join(parts)}</body></html>"
-    )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = False) -> str:
