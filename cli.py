@@ -217,7 +217,6 @@ def serve(
     from api.serve import fixed_settings
     from api.serve import serve as serve_api
     from storage.pointers import pointer_path
-    from storage.problems import load_problem, problem_folders
 
     with clear_errors():
         settings = _settings()
@@ -226,6 +225,9 @@ def serve(
             problem = [name]
         for name in problem or ():
             if not pointer_path(settings.store, name).exists():
+                # Takes a while to import, and what is served needs it not.
+                from storage.problems import load_problem, problem_folders
+
                 load_problem(name, problem_folders(settings))
         serve_api(settings, tuple(problem or settings.active), host, port, workers)
 

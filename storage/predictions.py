@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from storage.tables import feedback, predictions
 
 DRAIN_LOCK = 7306
 IDS_PER_QUERY = 500
+ROWS_PER_STATEMENT = 50
 DOCUMENTS = frozenset({"features", "prediction", "probabilities", "answer", "actual"})
 TIMES = frozenset({"event_time", "created_at", "observed_at", "received_at"})
 PREDICTION_COLUMNS = (
@@ -210,15 +212,27 @@ def _insert(
     marks = [
         "?" if is_sqlite else "%s::jsonb" if column in DOCUMENTS else "%s" for column in columns
     ]
+    if not is_sqlite:
+        connection.exec_driver_sql(_statement(table, columns, marks, 1), rows)
+        return
+    times = [place for place, column in enumerate(columns) if column in TIMES]
+    rows = [_with_text_times(row, times) for row in rows]
+    # Many rows in one statement: the driver lets go of the interpreter once for all of them. Row by
+    # row it would fight for it with the requests, which is what they feel most of a drainer.
+    for size in (ROWS_PER_STATEMENT, 1):
+        statement = _statement(table, columns, marks, size)
+        while len(rows) >= size:
+            part, rows = rows[:size], rows[size:]
+            connection.exec_driver_sql(statement, tuple(chain.from_iterable(part)))
+
+
+def _statement(table: Table, columns: Sequence[str], marks: Sequence[str], n_rows: int) -> str:
     names = ", ".join(f'"{column}"' for column in columns)
-    statement = (
-        f"INSERT INTO {table.name} ({names}) VALUES ({', '.join(marks)}) "  # noqa: S608
+    values = ", ".join([f"({', '.join(marks)})"] * n_rows)
+    return (
+        f"INSERT INTO {table.name} ({names}) VALUES {values} "  # noqa: S608
         "ON CONFLICT (problem, prediction_id) DO NOTHING"
     )
-    if is_sqlite:
-        times = [place for place, column in enumerate(columns) if column in TIMES]
-        rows = [_with_text_times(row, times) for row in rows]
-    connection.exec_driver_sql(statement, rows)
 
 
 def _with_text_times(row: tuple[Any, ...], places: Sequence[int]) -> tuple[Any, ...]:

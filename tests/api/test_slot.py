@@ -221,7 +221,7 @@ def test_a_bundle_that_arrives_late_is_taken_by_itself(open_settings: Settings) 
         assert word(api, 2).refused_code == "missing"
         hidden.rename(folder)
         wait_until(lambda: answered(api) == 2.0)
-        assert word(api, 2).serving_generation == 2
+        wait_until(lambda: word(api, 2).serving_generation == 2)
 
 
 @pytest.mark.parametrize("is_gone", [True, False])

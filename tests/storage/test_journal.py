@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -245,3 +247,24 @@ def test_two_who_wait_for_one_record_are_both_told(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
         asyncio.run(wait_twice(journal))
         assert drain(journal) == [b"one"]
+
+
+def test_a_disk_that_syncs_slowly_is_left_to_the_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+    seconds = iter([0.0, 0.01, 0.0, 0.0])
+    real = os.fdatasync
+
+    def sync(file: int) -> None:
+        threads.append(threading.current_thread().name)
+        time.sleep(next(seconds))
+        real(file)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    with opened(tmp_path) as journal:
+        for number in range(4):
+            write(journal, b"record %d" % number)
+        assert len(drain(journal)) == 4
+    # Slow the second time: the third is handed over, and found quick again.
+    assert [name == "journal" for name in threads] == [False, False, True, False]
