@@ -31,7 +31,7 @@ START = (
 )
 
 
-def wait_until(is_true: Callable[[], Any], seconds: float = 10.0) -> Any:
+def wait_until(is_true: Callable[[], Any], seconds: float = 30.0) -> Any:
     """The first true value of ``is_true``; AssertionError when none comes in time."""
     pause = threading.Event()
     deadline = time.monotonic() + seconds

@@ -17,7 +17,7 @@ from settings import Settings
 T = TypeVar("T")
 
 
-def eventually(probe: Callable[[], T], seconds: float = 20.0) -> T:
+def eventually(probe: Callable[[], T], seconds: float = 60.0) -> T:
     """The first true answer of `probe`; fails when there is none in time."""
     pause = threading.Event()
     deadline = time.monotonic() + seconds

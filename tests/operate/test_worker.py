@@ -113,15 +113,16 @@ def backlog_and_worker(
 
 @pytest.mark.slow
 def test_late_runs_are_covered_by_one(backlog_and_worker: Processes, prefect: Server) -> None:
-    first = eventually(lambda: prefect.runs("tick", "Completed"))[0]["expected_start_time"]
+    done = eventually(lambda: prefect.runs("tick", "Completed"), 60)
+    first = done[0]["expected_start_time"]
 
-    def covered() -> list[dict[str, Any]]:
-        earlier = [run for run in prefect.runs("tick") if run["expected_start_time"] < first]
-        return earlier if all(run["state"]["name"] == "Skipped" for run in earlier) else []
+    def earlier() -> list[dict[str, Any]]:
+        # One that overlapped another is cancelled too, by the deployment's own limit.
+        found = [run for run in prefect.runs("tick") if run["expected_start_time"] < first]
+        return found if all(run["state"]["type"] == "CANCELLED" for run in found) else []
 
-    skipped = eventually(covered)
+    skipped = [run for run in eventually(earlier, 60) if run["state"]["name"] == "Skipped"]
     assert len(skipped) >= 3
-    assert {run["state"]["type"] for run in skipped} == {"CANCELLED"}
     assert skipped[0]["state"]["message"].startswith("covered by the run due at 20")
 
 
