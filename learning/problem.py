@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from learning.problem_rules import (
     Costs,
@@ -99,6 +99,10 @@ class Problem(Section):
         ("inbox", "feedback"), description="where rows come from"
     )
     label_delay: Span = Field(Span.parse(0), description="from event to label: 500 rows, or 7d")
+    max_ahead: Span | None = Field(
+        Span.parse("1d"),
+        description="rows whose event time lies further in the future are quarantined; null: none",
+    )
     max_bad_share: float = Field(0.5, ge=0, le=1, description="of a batch, before all is refused")
     windows: Windows = Field(Windows(), description="how many rows each window holds")
     drift: DriftRules = Field(DriftRules(), description="when inputs count as drifted")
@@ -139,6 +143,13 @@ class Problem(Section):
         if "generator" in self.sources and self.generator is None:
             raise ValueError("sources: 'generator' is listed but there is no generator section")
         return self
+
+    @field_validator("max_ahead")
+    @classmethod
+    def _check_time(cls, value: Span | None) -> Span | None:
+        if value is not None and value.time is None:
+            raise ValueError(f"found {value}; expected a time, such as 1d")
+        return value
 
     @model_validator(mode="after")
     def _check_classes(self) -> Problem:

@@ -48,11 +48,19 @@ class Validated:
         return counts
 
 
-def validate(frame: pd.DataFrame, problem: Problem, schema: Schema, now: datetime) -> Validated:
+def validate(
+    frame: pd.DataFrame,
+    problem: Problem,
+    schema: Schema,
+    now: datetime,
+    latest: datetime | None = None,
+) -> Validated:
     """Sort a batch's rows into good and bad.
 
     Columns that the problem does not name are ignored; the label column may be absent. Without an
     event time column rows get ``now`` and, microsecond by microsecond, their order of arrival.
+    Rows whose event time is behind ``latest`` (None: any) are bad, or one wrong date would be the
+    newest row for ever.
     Raises BatchRefusedError when a named column is missing, the batch is empty, or more than
     ``max_bad_share`` of its rows are bad.
     """
@@ -64,6 +72,9 @@ def validate(frame: pd.DataFrame, problem: Problem, schema: Schema, now: datetim
     problems = _Problems(len(frame))
     good[KEY] = _keys(frame, problem, problems)
     good[EVENT_TIME] = _times(frame, problem, now, problems)
+    if latest is not None and problem.event_time is not None:
+        is_ahead = good[EVENT_TIME] > pd.Timestamp(latest)
+        problems.note(is_ahead, f"{problem.event_time}: further ahead than max_ahead allows")
     good[LABEL] = _labels(frame, schema, problems)
     for feature in schema.features:
         good[feature.name] = _values(frame[feature.name], feature, problems)

@@ -81,14 +81,17 @@ def decisions_of(
     ).all()
 
 
-def served_rows(connection: Connection, problem: str, newest: int) -> Sequence[Row[Any]]:
-    """The newest served predictions by event time, newest first, with the version that answered."""
-    return connection.execute(
-        select(predictions.c.event_time, predictions.c.features, predictions.c.model_version)
-        .where(predictions.c.problem == problem)
-        .order_by(predictions.c.event_time.desc(), predictions.c.id.desc())
-        .limit(newest)
-    ).all()
+def served_rows(
+    connection: Connection, problem: str, newest: int, latest: datetime | None = None
+) -> Sequence[Row[Any]]:
+    """The newest served predictions, newest first by event time, none of it behind ``latest``."""
+    query = select(
+        predictions.c.event_time, predictions.c.features, predictions.c.model_version
+    ).where(predictions.c.problem == problem)
+    if latest is not None:
+        query = query.where(predictions.c.event_time <= latest)
+    newest_first = query.order_by(predictions.c.event_time.desc(), predictions.c.id.desc())
+    return connection.execute(newest_first.limit(newest)).all()
 
 
 def labelled_predictions(

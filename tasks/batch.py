@@ -61,7 +61,7 @@ def store_batch(
     _refuse_own_names(schema)
     checked, stored = None, Stored()
     if not (is_fed_back and frame.empty):
-        checked = validate(frame, problem, schema, _behind_all(run, EVENT_TIME))
+        checked = validate(frame, problem, schema, _behind_all(run, EVENT_TIME), run.latest)
         good = checked.good if problem.key is None else _unknown(run, checked.good, batch_id)
         stored = Stored(len(good), len(checked.bad), len(checked.good) - len(good))
         checked = replace(checked, good=good)

@@ -70,7 +70,7 @@ def current_window(run: Run, champion: Champion) -> Rows:
     """
     newest = run.problem.windows.current_rows
     with reading(run.engine) as connection:
-        served = reports.served_rows(connection, run.name, newest)
+        served = reports.served_rows(connection, run.name, newest, run.latest)
     schema = champion.schema
     inputs = served_frame(run, served, schema.names)
     inputs[EVENT_TIME] = pd.to_datetime([row.event_time for row in served], utc=True)

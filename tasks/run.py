@@ -66,6 +66,17 @@ class Run:
         """The problem's schema; None until a first batch has told what the file leaves open."""
         return read_schema(self.engine, self.problem)
 
+    @property
+    def latest(self) -> datetime | None:
+        """The last event time that is believed; None for any, as where a generator makes it up.
+
+        The future begins behind the loop's clock and the wall's: a replay's stands in the past.
+        """
+        ahead = self.problem.max_ahead
+        if ahead is None or ahead.time is None or "generator" in self.problem.sources:
+            return None
+        return max(self.now, datetime.now(UTC)) + ahead.time
+
     @contextmanager
     def commit(self) -> Iterator[Connection]:
         """A write transaction that fails with LeaseLostError once another run has taken over."""

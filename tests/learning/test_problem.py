@@ -55,6 +55,7 @@ def test_an_unknown_key_names_the_nearest_known_one() -> None:
         ({"drop": ["y"]}, "'y' is the target column"),
         ({"drop": ["a"], "features": [{"name": "a"}]}, "'a' is also listed in features"),
         ({"sources": ["generator"]}, "no generator section"),
+        ({"max_ahead": "10 rows"}, "found 10 rows; expected a time, such as 1d"),
         ({"classes": ["a", "a"]}, "classes: 'a' is listed twice"),
         ({"classes": ["a", "b"], "task": "regression"}, "a regression has none"),
         ({"classes": ["a", "b", "c"], "task": "binary"}, "found 3; a binary task has exactly two"),

@@ -243,3 +243,13 @@ def test_whatever_stands_in_a_batch_each_row_is_good_or_bad(rows: list[Any]) -> 
     assert found.good["age"].dropna().between(0, 130).all()
     assert found.good[LABEL].dropna().isin(["0", "1"]).all()
     assert found.good[KEY].is_unique
+
+
+def test_a_row_from_the_far_future_is_bad_where_a_last_time_is_given() -> None:
+    frame = batch(3, id=["a", "b", "c"], at=["2026-03-02", "2026-03-03", "2206-03-01"])
+    problem = Problem.model_validate({**BASE, **KEYED})
+    latest = datetime(2026, 3, 2, tzinfo=UTC)
+    found = validate(frame, problem, Schema.of(problem), NOW, latest)
+    assert found.good[KEY].tolist() == ["a"]
+    assert found.reasons == {"at: further ahead than max_ahead allows": 2}
+    assert len(validate(frame, problem, Schema.of(problem), NOW).good) == 3

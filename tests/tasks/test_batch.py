@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from learning.inference import InferenceError
 from learning.problem import Problem
 from settings import Settings
 from storage import observations as obs
-from storage.tables import batches
+from storage import reports
+from storage.database import reading
+from storage.tables import batches, quarantine
 from tasks.schema import infer_schema
-from tests.factories import START, drop, rows_of, small_rows, small_run, small_settings
+from tests.factories import START, drop, rows_of, serve_rows, small_rows, small_run, small_settings
 
 
 def ingest(settings: Settings, frame: pd.DataFrame, name: str) -> dict[str, Any]:
@@ -157,3 +160,31 @@ def test_a_batch_without_what_the_file_says_is_refused(
 ) -> None:
     with pytest.raises(InferenceError, match=found):
         infer_schema(problem(**fields), frame_of(values * 40))
+
+
+FUTURE = datetime(2999, 1, 1, tzinfo=UTC)
+
+
+def test_a_row_from_the_far_future_is_kept_aside_and_shifts_no_window(small_sql: Settings) -> None:
+    frame = small_rows(0, 30)
+    frame.loc[4, "when"] = FUTURE
+    assert ingest(small_sql, frame, "a.csv") == {"rows": 29, "quarantined": 1}
+    assert obs.newest_time(small_sql.store, "small") == START + timedelta(minutes=29)
+    (row,) = rows_of(small_sql, quarantine)
+    assert row.quarantine_reason == "when: further ahead than max_ahead allows"
+
+
+def test_how_far_ahead_is_the_problem_files_to_say(tmp_path: Any) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=30)
+    for place, (ahead, n_rows) in enumerate(((None, 30), ("1d", 29), ("2d", 30))):
+        settings = small_settings(tmp_path / str(place), max_ahead=ahead)
+        frame = small_rows(0, 30)
+        frame.loc[4, "when"] = soon
+        assert ingest(settings, frame, "a.csv")["rows"] == n_rows
+
+
+def test_a_prediction_for_the_far_future_is_not_in_the_current_window(small: Settings) -> None:
+    serve_rows(small, small_rows(0, 4).assign(when=[START, FUTURE, START, START]), "1")
+    with small_run(small) as run, reading(run.engine) as connection:
+        served = reports.served_rows(connection, "small", 3, run.latest)
+    assert [row.event_time for row in served] == [START] * 3
