@@ -40,6 +40,7 @@ def reference() -> str:
         "windows": types_of.Windows,
         "drift": types_of.DriftRules,
         "performance": types_of.PerformanceRules,
+        "slices[]": types_of.Slice,
         "retrain": types_of.RetrainPolicy,
         "search": types_of.SearchRules,
         "gate": types_of.GateRules,

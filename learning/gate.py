@@ -43,7 +43,7 @@ class Contest:
     """The same holdout rows seen by all: labels [n] and outputs [n, classes or 1].
 
     ``rival`` is the champion's output, or the dummy's when there is no champion. ``is_first``
-    says that nothing is served yet.
+    says that nothing is served yet, ``is_rival_served`` that the rival is what answers now.
     """
 
     task: Task
@@ -55,6 +55,7 @@ class Contest:
     threshold: float = 0.5
     rival_threshold: float = 0.5
     is_first: bool = False
+    is_rival_served: bool = False
 
 
 def judge(contest: Contest, parity: Parity, rules: GateRules, seed: int = 0) -> Verdict:
@@ -115,16 +116,24 @@ def _gain_check(contest: Contest, numbers: tuple[float, float, float], rules: Ga
 
 
 def _floor_checks(contest: Contest, floors: Mapping[str, float]) -> list[Check]:
-    metrics = all_metrics(contest.task, contest.y, contest.challenger, contest.threshold)
+    """Each floor, or the served champion's own value where that is under the floor as well.
+
+    Refusing then would not keep the worse model out: it is what answers.
+    """
+    found_by = all_metrics(contest.task, contest.y, contest.challenger, contest.threshold)
+    served = all_metrics(contest.task, contest.y, contest.rival, contest.rival_threshold)
     checks = []
     for name, floor in floors.items():
-        found = metrics.get(name, math.nan)
-        holds = found <= floor if name in LOWER_IS_BETTER else found >= floor
-        sign = "≤" if name in LOWER_IS_BETTER else "≥"
+        found, rival = found_by.get(name, math.nan), served.get(name, math.nan)
+        sign, required = "≤" if name in LOWER_IS_BETTER else "≥", floor
         text = f"{name} {found:.3f}, required {sign} {floor:g}"
-        if name not in metrics:
-            text = f"{name} is no metric of this task; expected one of {', '.join(metrics)}"
-        checks.append(Check(f"floor {name}", bool(holds), _known(found), floor, text))
+        if contest.is_rival_served and gain(name, rival, floor) < 0:
+            required = rival
+            text += f", or {rival:.3f} as long as {contest.rival_name} is no better"
+        if name not in found_by:
+            text = f"{name} is no metric of this task; expected one of {', '.join(found_by)}"
+        holds = gain(name, found, required) >= 0
+        checks.append(Check(f"floor {name}", holds, _known(found), required, text))
     return checks
 
 

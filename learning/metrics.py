@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from learning.problem import Task
+from learning.problem import Costs, Task
 from learning.rows import Floats
 
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "mae", "rmse", "expected_cost"})
+LOWER_IS_BETTER = frozenset(
+    {"log_loss", "brier", "calibration_error", "mae", "rmse", "expected_cost"}
+)
+N_BINS = 10
 
 
 def default_metric(task: Task) -> str:
@@ -38,6 +41,39 @@ def roc_auc(y: Floats, score: Floats) -> float:
     return float(above / (n_positive * n_negative))
 
 
+def pr_auc(y: Floats, score: Floats) -> float:
+    """Average precision: precision at each cut, weighted by the recall it adds; nan without hits.
+
+    Rows of one score are never divided; nothing is interpolated (Davis and Goadrich 2006).
+    """
+    n_positive = float((y > 0.5).sum())
+    if not n_positive:
+        return math.nan
+    order = np.argsort(-score, kind="stable")
+    hits = np.cumsum(y[order] > 0.5)
+    ends = np.append(np.flatnonzero(np.diff(score[order])), len(y) - 1)
+    precision, recall = hits[ends] / (ends + 1), hits[ends] / n_positive
+    return float((precision * np.diff(recall, prepend=0.0)).sum())
+
+
+def calibration_error(happened: Floats, probability: Floats) -> float:
+    """Expected calibration error in ten bins of equal width (Naeini, Cooper and Hauskrecht 2015).
+
+    The mean distance of what was foretold from what happened (0 or 1), weighted by rows. Few rows
+    make it larger than it is: each bin's share of positives then varies by chance.
+    """
+    bins = np.minimum((probability * N_BINS).astype(np.intp), N_BINS - 1)
+    apart = np.bincount(bins, weights=probability - happened, minlength=N_BINS)
+    return float(np.abs(apart).sum() / len(happened)) if len(happened) else math.nan
+
+
+def expected_cost(y: Floats, said: NDArray[np.bool_], costs: Costs) -> float:
+    """What the errors cost a row on average, in the problem file's units."""
+    true = y > 0.5
+    wrong = costs.false_positive * (said & ~true) + costs.false_negative * (true & ~said)
+    return _mean(wrong)
+
+
 def _ratio(above: float, below: float) -> float:
     return float(above / below) if below else math.nan
 
@@ -54,32 +90,48 @@ def precision_recall_f1(y: Floats, said: NDArray[np.bool_]) -> tuple[float, floa
     return precision, recall, _ratio(2 * hits, said.sum() + true.sum())
 
 
-def binary_metrics(y: Floats, probability: Floats, threshold: float) -> dict[str, float]:
+def binary_metrics(
+    y: Floats, probability: Floats, threshold: float, costs: Costs | None = None
+) -> dict[str, float]:
     """Metrics of probabilities of the positive class against labels 0 and 1."""
     clipped = np.clip(probability, 1e-7, 1 - 1e-7)
     said = probability >= threshold
     precision, recall, f1 = precision_recall_f1(y, said)
-    return {
+    found = {
         "roc_auc": roc_auc(y, probability),
+        "pr_auc": pr_auc(y, probability),
         "accuracy": float((said == (y > 0.5)).mean()),
         "precision": precision,
         "recall": recall,
         "f1": f1,
         "log_loss": float(-np.where(y > 0.5, np.log(clipped), np.log1p(-clipped)).mean()),
         "brier": float(((probability - y) ** 2).mean()),
+        "calibration_error": calibration_error(y, probability),
     }
+    return found if costs is None else {**found, "expected_cost": expected_cost(y, said, costs)}
 
 
 def multiclass_metrics(y: Floats, probabilities: Floats) -> dict[str, float]:
-    """Metrics of class probabilities [n, classes]; f1 and recall are means over present classes."""
-    said = probabilities.argmax(axis=1)
-    picked = np.clip(probabilities[np.arange(len(y)), y.astype(int)], 1e-7, 1.0)
+    """Metrics of class probabilities [n, classes].
+
+    roc_auc (one class against the rest), recall and f1 are means over the classes present; the
+    calibration error is that of the class that was said (Guo et al. 2017).
+    """
+    said, codes = probabilities.argmax(axis=1), y.astype(int)
+    picked = np.clip(probabilities[np.arange(len(y)), codes], 1e-7, 1.0)
     parts = [precision_recall_f1((y == c).astype(float), said == c) for c in np.unique(y)]
+    areas = [roc_auc((y == c).astype(float), probabilities[:, int(c)]) for c in np.unique(y)]
+    true = np.eye(probabilities.shape[1])[codes]
     return {
+        "roc_auc": float(np.mean(areas)),
         "accuracy": float((said == y).mean()),
         "recall": float(np.nanmean([recall for _, recall, _ in parts])),
         "f1": float(np.nanmean([f1 for _, _, f1 in parts])),
         "log_loss": float(-np.log(picked).mean()),
+        "brier": float(((probabilities - true) ** 2).sum(axis=1).mean()),
+        "calibration_error": calibration_error(
+            (said == y).astype(float), probabilities.max(axis=1)
+        ),
     }
 
 
@@ -94,15 +146,17 @@ def regression_metrics(y: Floats, value: Floats) -> dict[str, float]:
     }
 
 
-def all_metrics(task: Task, y: Floats, output: Floats, threshold: float = 0.5) -> dict[str, float]:
+def all_metrics(
+    task: Task, y: Floats, output: Floats, threshold: float = 0.5, costs: Costs | None = None
+) -> dict[str, float]:
     """Every metric of a model's output: [n, classes] probabilities or [n, 1] values.
 
-    Empty when there are no rows.
+    ``costs`` adds the expected cost of a binary task's errors. Empty when there are no rows.
     """
     if not len(y):
         return {}
     if task == "binary":
-        return binary_metrics(y, output[:, 1], threshold)
+        return binary_metrics(y, output[:, 1], threshold, costs)
     if task == "multiclass":
         return multiclass_metrics(y, output)
     return regression_metrics(y, output[:, 0])
@@ -114,6 +168,8 @@ def metric_function(
     """Function of (y, output) that gives one metric only, nan where it is undefined."""
     if metric == "roc_auc" and task == "binary":
         return lambda y, output: roc_auc(y, output[:, 1])
+    if metric == "pr_auc" and task == "binary":
+        return lambda y, output: pr_auc(y, output[:, 1])
     if metric == "accuracy" and task == "binary":
         return lambda y, output: _mean((output[:, 1] >= threshold) == (y > 0.5))
     if metric == "accuracy" and task == "multiclass":
@@ -121,6 +177,31 @@ def metric_function(
     if metric == "mae" and task == "regression":
         return lambda y, output: _mean(np.abs(output[:, 0] - y))
     return lambda y, output: all_metrics(task, y, output, threshold).get(metric, math.nan)
+
+
+def bootstrap_all(
+    statistics: Callable[[NDArray[np.intp]], dict[str, float]],
+    n_rows: int,
+    confidence: float,
+    seed: int = 0,
+    n_resamples: int = 300,
+) -> dict[str, tuple[float, float]]:
+    """Percentile bootstrap intervals of several statistics on the same resamples (Efron 1979).
+
+    A statistic's resamples on which it is undefined are left out; one that never is defined has
+    no interval.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [statistics(rng.integers(0, n_rows, n_rows)) for _ in range(n_resamples)]
+    tail = (1 - confidence) / 2
+    found = dict[str, tuple[float, float]]()
+    for name in drawn[0]:
+        values = np.array([one[name] for one in drawn])
+        values = values[~np.isnan(values)]
+        if len(values):
+            low, high = np.quantile(values, [tail, 1 - tail])
+            found[name] = float(low), float(high)
+    return found
 
 
 def bootstrap(

@@ -9,6 +9,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from learning.performance_rules import (
+    PerformanceRules,
+    Slice,
+    refuse_foreign_metrics,
+    refuse_foreign_slices,
+)
 from learning.problem_rules import (
     Costs,
     DriftKind,
@@ -16,7 +22,6 @@ from learning.problem_rules import (
     GateRules,
     Generator,
     GeneratorDrift,
-    PerformanceRules,
     RetrainPolicy,
     RiskLevel,
     SearchRules,
@@ -42,6 +47,7 @@ __all__ = [
     "RiskLevel",
     "SearchRules",
     "Section",
+    "Slice",
     "Task",
     "Windows",
     "label_text",
@@ -109,6 +115,9 @@ class Problem(Section):
     performance: PerformanceRules = Field(
         PerformanceRules(), description="when live performance counts as too low"
     )
+    slices: tuple[Slice, ...] = Field(
+        (), description="features by which live performance is shown apart"
+    )
     retrain: RetrainPolicy = Field(RetrainPolicy(), description="which triggers retrain")
     search: SearchRules = Field(SearchRules(), description="what training tries")
     gate: GateRules = Field(GateRules(), description="what a challenger must show to take over")
@@ -150,6 +159,14 @@ class Problem(Section):
         if value is not None and value.time is None:
             raise ValueError(f"found {value}; expected a time, such as 1d")
         return value
+
+    @model_validator(mode="after")
+    def _check_metrics(self) -> Problem:
+        if self.task != "auto":
+            refuse_foreign_metrics(self.task, self.performance.metric, self.gate.floors)
+        if self.features:
+            refuse_foreign_slices(self.slices, self.features)
+        return self
 
     @model_validator(mode="after")
     def _check_classes(self) -> Problem:

@@ -1,4 +1,4 @@
-"""The rules that a problem file may set: windows, drift, performance, retraining, search, gate."""
+"""The rules that a problem file may set: windows, drift, retraining, search, gate."""
 
 from __future__ import annotations
 
@@ -56,22 +56,6 @@ class DriftRules(Section):
     share: float = Field(0.1, ge=0, le=1, description="alarm above this share of features")
     min_rows: int = Field(100, ge=20, description="below this nothing can be said")
     report_every: Span = Field(Span.parse("6h"), description="Evidently's report, at the latest")
-
-
-class PerformanceRules(Section):
-    """When live performance counts as too low."""
-
-    metric: Literal["auto", "roc_auc", "accuracy", "f1", "log_loss", "mae", "rmse"] = Field(
-        "auto", description="what is watched; auto: by task"
-    )
-    floor: float | None = Field(None, description="absolute; worst value that is acceptable")
-    max_drop: float = Field(0.05, ge=0, description="below the champion's holdout value")
-    max_rise: float = Field(
-        0.2, ge=0, description="of errors (mae, rmse, log_loss), as a share of the holdout value"
-    )
-    window_rows: int = Field(1_000, ge=20, description="newest labelled rows that are judged")
-    min_rows: int = Field(100, ge=20, description="below this nothing can be said")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the interval that must be worse")
 
 
 class RetrainPolicy(Section):

@@ -78,7 +78,7 @@ def train_challenger(
         output=output,
         dummy_output=dummy.output(split.holdout.x),
         metric=metric,
-        metrics=all_metrics(schema.task, split.holdout.y, output, threshold),
+        metrics=all_metrics(schema.task, split.holdout.y, output, threshold, problem.costs),
         search=found,
     )
 

@@ -20,7 +20,7 @@ def problem_text(problem: Problem) -> str:
         value = getattr(problem, name)
         if isinstance(value, BaseModel):
             lines += ["", f"# {_about(value)}", f"{name}:", *_section(value, "  ")]
-        elif name in ("features", "risk_levels") and value:
+        elif name in ("features", "slices", "risk_levels") and value:
             lines += ["", f"# {_about(value[0])}", f"{name}:", *_items(value), ""]
         else:
             lines.append(_line(name, value, field, ""))

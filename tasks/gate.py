@@ -38,6 +38,7 @@ def judge_candidate(run: Run, version: int) -> Verdict:
         rival_name="the dummy" if rival is None else f"champion {rival.version}",
         threshold=cut(manifest),
         is_first=champion is None,
+        is_rival_served=rival is not None,
         rival_threshold=0.5 if rival is None else cut(rival.manifest),
     )
     parity = Parity(

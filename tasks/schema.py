@@ -8,6 +8,7 @@ import pandas as pd
 
 from learning.inference import InferenceError, infer_problem
 from learning.inference_columns import categories_of
+from learning.performance_rules import refuse_foreign_metrics, refuse_foreign_slices
 from learning.problem import Problem
 from learning.rows import Schema
 from storage.schemas import schema_of
@@ -16,9 +17,16 @@ from storage.schemas import schema_of
 def infer_schema(problem: Problem, frame: pd.DataFrame) -> Schema:
     """The problem's schema with what its file leaves open inferred from a first batch.
 
-    Raises InferenceError when the batch does not have what the file says.
+    Raises InferenceError when the batch does not have what the file says, or when the file names
+    metrics or slices that the task and the features turn out not to have.
     """
-    return schema_of(_completed(problem, frame))
+    schema = schema_of(_completed(problem, frame))
+    try:
+        refuse_foreign_metrics(schema.task, problem.performance.metric, problem.gate.floors)
+        refuse_foreign_slices(problem.slices, schema.features)
+    except ValueError as error:
+        raise InferenceError(f"{problem.name}.yaml: {error}") from error
+    return schema
 
 
 def _completed(problem: Problem, frame: pd.DataFrame) -> Problem:

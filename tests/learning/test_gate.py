@@ -141,12 +141,46 @@ def test_each_floor_is_a_check_of_its_own_with_its_direction() -> None:
     assert "; accuracy 0." in verdict.decision.reason
 
 
+SERVED = contest(0, 2, 0, is_rival_served=True)  # roc_auc 0.92 against 0.5
+
+
+@pytest.mark.parametrize(
+    ("sides", "floors", "is_held"),
+    [
+        (SERVED, {"roc_auc": 0.99}, True),
+        (SERVED, {"log_loss": 0.01}, True),
+        (replace(SERVED, is_rival_served=False), {"roc_auc": 0.99}, False),
+        (contest(0, 2, 2.2, is_rival_served=True), {"roc_auc": 0.99}, False),
+        (contest(0, 2, 4, is_rival_served=True), {"roc_auc": 0.95}, False),
+    ],
+)
+def test_a_floor_does_not_keep_a_champion_that_is_further_below_it(
+    sides: Contest, floors: dict[str, float], is_held: bool
+) -> None:
+    verdict = judged(sides, floors=floors)
+
+    (floor,) = (check for check in verdict.checks if check.name.startswith("floor"))
+    assert floor.passed is is_held
+    assert ("as long as champion 3 is no better" in floor.text) is is_held or not is_held
+
+
+def test_a_floor_says_what_the_served_champion_has() -> None:
+    floor = judged(SERVED, floors={"roc_auc": 0.99}).checks[-1]
+
+    assert floor.required == pytest.approx(paired_gain(SERVED, 0.95)[0] * -1 + (floor.found or 0))
+    assert floor.text == (
+        f"roc_auc {floor.found:.3f}, required ≥ 0.99, or {floor.required:.3f} as long as "
+        "champion 3 is no better"
+    )
+
+
 def test_a_floor_of_an_unknown_metric_lists_the_known_ones() -> None:
     verdict = judged(contest(0, 3, 0), floors={"recal": 0.1})
 
     assert failed(verdict) == ["floor recal"]
     assert (
-        "recal is no metric of this task; expected one of roc_auc, acc" in verdict.decision.reason
+        "recal is no metric of this task; expected one of roc_auc, pr_auc, acc"
+        in verdict.decision.reason
     )
 
 

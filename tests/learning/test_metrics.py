@@ -8,18 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
 
 from learning.metrics import (
     LOWER_IS_BETTER,
     all_metrics,
     bootstrap,
+    bootstrap_all,
+    calibration_error,
     default_metric,
     gain,
     metric_function,
+    pr_auc,
     precision_recall_f1,
     regression_metrics,
     roc_auc,
 )
+from learning.performance_rules import METRICS
+from learning.problem import Costs
 
 RNG = np.random.default_rng(0)
 Y = (RNG.random(300) < 0.3).astype(float)
@@ -59,9 +65,47 @@ def test_binary_metrics_equal_those_of_scikit_learn() -> None:
         "f1": sk.f1_score(Y, said),
         "log_loss": sk.log_loss(Y, np.clip(SCORE, 1e-7, 1 - 1e-7)),
         "brier": sk.brier_score_loss(Y, SCORE),
+        "pr_auc": sk.average_precision_score(Y, SCORE),
     }
 
-    assert all_metrics("binary", Y, BINARY, 0.4) == pytest.approx(expected)
+    found = all_metrics("binary", Y, BINARY, 0.4)
+    assert found.pop("calibration_error") >= 0
+    assert found == pytest.approx(expected)
+
+
+def test_the_calibration_error_agrees_with_the_curve_of_scikit_learn() -> None:
+    foretold = RNG.random(300)
+    share, said = calibration_curve(Y, foretold, n_bins=10)
+    counts = np.bincount((foretold * 10).astype(int), minlength=10)
+
+    expected = (counts * abs(share - said)).sum() / len(Y)
+
+    assert calibration_error(Y, foretold) == pytest.approx(expected)
+
+
+def test_average_precision_of_four_rows_by_hand() -> None:
+    # Cuts at 0.8 (1 of 1 right, recall 1/2), at the tie 0.5 (2 of 3, recall 1), at 0.1.
+    y, score = np.array([0, 0, 1, 1.0]), np.array([0.1, 0.5, 0.8, 0.5])
+
+    assert pr_auc(y, score) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert math.isnan(pr_auc(np.zeros(3), np.arange(3.0)))
+
+
+def test_the_calibration_error_weighs_each_bin_by_its_rows() -> None:
+    # Bin 0.2–0.3: foretold 0.25, none of three happened. Bin 0.9–1.0: foretold 1, it happened.
+    happened, foretold = np.array([0, 0, 0, 1.0]), np.array([0.25, 0.25, 0.25, 1.0])
+
+    assert calibration_error(happened, foretold) == pytest.approx(3 / 4 * 0.25)
+    assert math.isnan(calibration_error(np.array([]), np.array([])))
+
+
+def test_the_expected_cost_is_what_errors_cost_a_row() -> None:
+    y, output = np.array([1.0, 1, 0, 0]), np.array([[0.9, 0.1], [0, 1], [0.2, 0.8], [1, 0]])
+    costs = Costs(false_positive=2, false_negative=10)
+
+    # One missed at 10 and one false alarm at 2, over four rows.
+    assert all_metrics("binary", y, output, 0.5, costs)["expected_cost"] == 3
+    assert "expected_cost" not in all_metrics("binary", y, output, 0.5)
 
 
 def test_a_probability_on_the_threshold_is_called_positive() -> None:
@@ -85,6 +129,9 @@ def test_multiclass_metrics_equal_those_of_scikit_learn_over_the_classes_present
         "recall": sk.recall_score(y, said, labels=present, average="macro"),
         "f1": sk.f1_score(y, said, labels=present, average="macro"),
         "log_loss": sk.log_loss(y, output, labels=range(4)),
+        "brier": ((output - np.eye(4)[y.astype(int)]) ** 2).sum(axis=1).mean(),
+        "roc_auc": np.mean([sk.roc_auc_score(y == c, output[:, c]) for c in present]),
+        "calibration_error": calibration_error((said == y).astype(float), output.max(axis=1)),
     }
 
     assert all_metrics("multiclass", y, output) == pytest.approx(expected)
@@ -123,6 +170,7 @@ def test_each_metric_alone_equals_that_of_the_full_list(task: Any) -> None:
     output = SCORE[:, None] if task == "regression" else BINARY
     listed = all_metrics(task, Y, output, 0.4)
 
+    assert set(listed) == set(METRICS[task])
     for metric, value in listed.items():
         assert metric_function(task, metric, 0.4)(Y, output) == pytest.approx(value), metric
     assert default_metric(task) in listed
@@ -130,7 +178,7 @@ def test_each_metric_alone_equals_that_of_the_full_list(task: Any) -> None:
 
 @pytest.mark.parametrize(
     ("task", "metric"),
-    [("regression", "accuracy"), ("binary", "mae"), ("multiclass", "roc_auc"), ("binary", "no")],
+    [("regression", "accuracy"), ("binary", "mae"), ("multiclass", "pr_auc"), ("binary", "no")],
 )
 def test_a_metric_of_another_task_is_undefined(task: Any, metric: str) -> None:
     output = SCORE[:, None] if task == "regression" else BINARY
@@ -175,6 +223,17 @@ def test_the_bootstrap_leaves_undefined_resamples_out_and_repeats_itself() -> No
 
     assert 0 <= low <= 2 / 3 <= high <= 1
     assert (low, high) == bootstrap(area, 4, 0.9, seed=3)
+
+
+def test_several_statistics_share_their_resamples() -> None:
+    y, score = np.array([1.0, 0, 0, 0]), np.array([0.9, 0.1, 0.2, 0.95])
+
+    def both(index: np.ndarray) -> dict[str, float]:
+        return {"area": roc_auc(y[index], score[index]), "never": math.nan}
+
+    alone = bootstrap(lambda index: both(index)["area"], 4, 0.9, seed=3)
+
+    assert bootstrap_all(both, 4, 0.9, seed=3) == {"area": alone}
 
 
 def test_a_wider_confidence_gives_a_wider_interval() -> None:

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import numpy as np
@@ -106,3 +107,31 @@ def test_every_key_says_what_it_means() -> None:
     for section in (Problem, Feature, GateRules, RetrainPolicy):
         for name, field in section.model_fields.items():
             assert field.description, f"{section.__name__}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"performance": {"metric": "mae"}},
+            "performance.metric: found 'mae'; expected one of",
+        ),
+        ({"gate": {"floors": {"r2": 0.1}}}, "gate.floors: found 'r2'; expected one of roc_auc"),
+        ({"slices": [{"by": "plam"}]}, "slices: found 'plam'; expected the name of a feature"),
+        ({"slices": [{"by": "age"}]}, "slices: 'age' is a number; expected edges"),
+        ({"slices": [{"by": "plan", "edges": [1]}]}, "slices: 'plan' is a category; it takes no"),
+        ({"slices": [{"by": "age", "edges": [3, 3]}]}, "expected rising numbers"),
+    ],
+)
+def test_metrics_and_slices_must_fit_the_task_and_the_features(
+    changes: dict[str, object], message: str
+) -> None:
+    fields = {
+        "target": "y",
+        "task": "binary",
+        "features": [{"name": "age"}, {"name": "plan", "kind": "categorical"}],
+    }
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        Problem.model_validate({**fields, **changes})
+    if "edges" not in str(changes):
+        assert Problem.model_validate({"target": "y", **changes}).task == "auto"

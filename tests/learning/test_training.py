@@ -108,7 +108,10 @@ def test_a_challenger_carries_its_proof() -> None:
 
     x, y = challenger.holdout.x, challenger.holdout.y
     np.testing.assert_allclose(run_graph(challenger.graph, x), challenger.output, atol=1e-6)
-    assert challenger.metrics == all_metrics("binary", y, challenger.output, challenger.threshold)
+    costs = problem_of().costs
+    assert challenger.metrics == all_metrics(
+        "binary", y, challenger.output, challenger.threshold, costs
+    )
     assert challenger.metrics["roc_auc"] > 0.75
     assert (np.ptp(challenger.dummy_output, axis=0) == 0).all()
     assert challenger.parity.holds

@@ -213,3 +213,19 @@ def test_a_refused_first_batch_leaves_no_schema(tmp_path: Path) -> None:
     drop(settings, GOOD.assign(row_id=["twice", "twice", *GOOD["row_id"][2:]]), "a.csv")
     assert "refused" in ingest(settings)["inbox"]
     assert count(settings, schemas) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"performance": {"metric": "mae"}}, "performance.metric: found 'mae'; expected one of"),
+        ({"slices": [{"by": "x2"}], "features": []}, "slices: 'x2' is a number; expected edges"),
+    ],
+)
+def test_what_does_not_fit_the_task_is_refused_as_soon_as_the_task_is_known(
+    tmp_path: Path, changes: dict[str, object], reason: str
+) -> None:
+    settings = small_settings(tmp_path / "home", task="auto", classes=[], **changes)
+    drop(settings, small_rows(0, 60), "a.csv")
+    assert reason in ingest(settings)["inbox"]["refused"][0]
+    assert not (tmp_path / "home" / "store" / "observations").exists()
