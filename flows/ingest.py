@@ -8,7 +8,10 @@ from typing import Any
 from prefect import flow
 
 from flows.each import for_each
-from tasks.ingest import Ingested, ingest_feedback, ingest_generator, ingest_inbox
+from tasks.ingest import Ingested
+from tasks.ingest_feedback import ingest_feedback
+from tasks.ingest_generator import ingest_generator
+from tasks.ingest_inbox import ingest_inbox
 from tasks.run import Run
 
 

@@ -31,7 +31,7 @@ from storage.bundles import write_atomically
 from storage.database import dump_json, open_engine, reading
 from storage.pointers import read_pointer
 from storage.problems import write_problem
-from tasks.ingest import inbox_folder
+from tasks.ingest_inbox import inbox_folder
 
 RATE_DURING_TICK = 60.0
 

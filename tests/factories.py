@@ -20,7 +20,7 @@ from settings import Settings
 from storage.database import open_engine, reading, upgrade
 from storage.predictions import FeedbackItem, FeedbackRecord, PredictionRecord, store_records
 from storage.problems import write_problem
-from tasks.ingest import inbox_folder
+from tasks.ingest_inbox import inbox_folder
 from tasks.run import Run, loop_run
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,7 +13,7 @@ from storage.database import open_engine, upgrade
 from storage.predictions import FeedbackItem, FeedbackRecord, PredictionRecord, store_records
 from storage.tables import batches, feedback, quarantine
 from tasks import batch as batch_module
-from tasks.ingest import ingest_feedback
+from tasks.ingest_feedback import ingest_feedback
 from tests.factories import (
     START,
     rows_of,

@@ -15,7 +15,7 @@ from settings import Settings
 from storage import observations as obs
 from storage.tables import alerts, batches, quarantine, schemas
 from tasks import batch as batch_module
-from tasks.ingest import inbox_folder
+from tasks.ingest_inbox import inbox_folder
 from tests.factories import (
     START,
     count,
@@ -150,7 +150,7 @@ def test_bad_rows_are_quarantined_with_their_reasons(small_sql: Settings) -> Non
 def test_a_crash_at_any_moment_stores_each_row_and_tells_of_it_once(
     small: Settings, cut_before: Callable[[object, str], None], moment: str
 ) -> None:
-    from tasks import ingest as ingest_module
+    from tasks import ingest_inbox as ingest_module
 
     owner = {"append_batch": batch_module, "record_batch": batch_module.batches}
     frame = GOOD.astype({"x2": object})
