@@ -37,6 +37,7 @@ def reference() -> str:
     parts = [INTRODUCTION, _table("Top level", types_of.Problem)]
     sections = {
         "features[]": types_of.Feature,
+        "quarantine": types_of.QuarantineRules,
         "windows": types_of.Windows,
         "drift": types_of.DriftRules,
         "performance": types_of.PerformanceRules,

@@ -12,6 +12,7 @@ from tasks.ingest import Ingested
 from tasks.ingest_feedback import ingest_feedback
 from tasks.ingest_generator import ingest_generator
 from tasks.ingest_inbox import ingest_inbox
+from tasks.quarantine import finish_releases
 from tasks.run import Run
 
 
@@ -23,6 +24,7 @@ def ingest(problem: str | None = None, now: datetime | None = None) -> dict[str,
 
 def ingest_all(run: Run) -> dict[str, Any]:
     """Ingest every source of a problem and say what each one gave."""
+    finish_releases(run)
     results = (ingest_inbox(run), ingest_generator(run), ingest_feedback(run))
     return {
         result.source: _counts(result) for result in results if result.n_batches or result.refused

@@ -8,7 +8,7 @@ from typing import Any
 from prefect import flow
 
 from flows.each import for_each
-from tasks.maintenance import compact_observations, remove_old_files
+from tasks.maintenance import compact_observations, remove_old_files, remove_old_quarantine
 from tasks.record import record_versions
 from tasks.run import Run
 
@@ -23,5 +23,6 @@ def _maintain(run: Run) -> dict[str, Any]:
     return {
         "files_merged": compact_observations(run),
         "files_removed": remove_old_files(run),
+        "quarantined_rows_lost": remove_old_quarantine(run),
         "recorded": record_versions(run),
     }

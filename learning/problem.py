@@ -22,6 +22,7 @@ from learning.problem_rules import (
     GateRules,
     Generator,
     GeneratorDrift,
+    QuarantineRules,
     RetrainPolicy,
     RiskLevel,
     SearchRules,
@@ -43,6 +44,7 @@ __all__ = [
     "LabelText",
     "PerformanceRules",
     "Problem",
+    "QuarantineRules",
     "RetrainPolicy",
     "RiskLevel",
     "SearchRules",
@@ -82,6 +84,17 @@ class Feature(Section):
     minimum: float | None = Field(None, description="a row with less is quarantined")
     maximum: float | None = Field(None, description="a row with more is quarantined")
     nullable: bool = Field(True, description="false: a row without it is quarantined")
+    unseen: Literal["accept", "quarantine"] = Field(
+        "accept", description="what becomes of a row whose category is not a known one"
+    )
+
+    @model_validator(mode="after")
+    def _check_unseen(self) -> Feature:
+        if self.unseen == "quarantine" and not self.categories:
+            raise ValueError(
+                f"{self.name}: unseen: quarantine needs categories; list those that are allowed"
+            )
+        return self
 
 
 class Problem(Section):
@@ -110,6 +123,9 @@ class Problem(Section):
         description="rows whose event time lies further in the future are quarantined; null: none",
     )
     max_bad_share: float = Field(0.5, ge=0, le=1, description="of a batch, before all is refused")
+    quarantine: QuarantineRules = Field(
+        QuarantineRules(), description="how long refused rows are kept"
+    )
     windows: Windows = Field(Windows(), description="how many rows each window holds")
     drift: DriftRules = Field(DriftRules(), description="when inputs count as drifted")
     performance: PerformanceRules = Field(

@@ -43,6 +43,13 @@ class Windows(Section):
     holdout_rows: int = Field(2_000, ge=30, description="most rows of the holdout")
 
 
+class QuarantineRules(Section):
+    """How much of what was refused is kept; the oldest goes first, released rows before others."""
+
+    most_rows: int = Field(100_000, ge=1, description="rows that are kept at most")
+    keep_days: int = Field(90, ge=1, description="how long a row is kept")
+
+
 class DriftRules(Section):
     """When inputs count as drifted."""
 

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from learning.inference_columns import as_times
-from learning.problem import Feature, Problem, label_text
+from learning.problem import Problem
 from learning.rows import EVENT_TIME, KEY, LABEL, Schema
+from learning.validation_schema import BatchRefusedError, refuse_missing_columns
+from learning.validation_values import (
+    NO_NUMBER,
+    Faults,
+    is_blank,
+    read_feature,
+    read_numbers,
+    read_texts,
+    read_times,
+)
 
-_LIKELY_TIME = re.compile(r"^\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
-
-
-class BatchRefusedError(ValueError):
-    """The whole batch does not fit the problem; nothing of it may be stored."""
+__all__ = ["BadRow", "BatchRefusedError", "Validated", "lenient", "validate"]
 
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that was refused: its number in the batch (from 1), why, and its values."""
+    """A row that was refused: its number in the batch (from 1), why, and its values.
+
+    ``event_time`` is when it happened as its batch tells, None where that cannot be read.
+    """
 
     row_number: int
     reason: str
     row: dict[str, Any]
+    event_time: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -42,10 +50,18 @@ class Validated:
     @property
     def reasons(self) -> dict[str, int]:
         """How many rows were refused for each reason."""
-        counts: dict[str, int] = {}
-        for row in self.bad:
-            counts[row.reason] = counts.get(row.reason, 0) + 1
-        return counts
+        return dict(Counter(row.reason for row in self.bad))
+
+
+def lenient(schema: Schema) -> Schema:
+    """The schema without the rules that a person may overrule.
+
+    Ranges, nullability and unseen categories no longer count; what no model could take (types,
+    keys, unknown classes) does.
+    """
+    free = {"minimum": None, "maximum": None, "nullable": True, "unseen": "accept"}
+    features = tuple(feature.model_copy(update=free) for feature in schema.features)
+    return replace(schema, features=features)
 
 
 def validate(
@@ -64,152 +80,103 @@ def validate(
     Raises BatchRefusedError when a named column is missing, the batch is empty, or more than
     ``max_bad_share`` of its rows are bad.
     """
-    _refuse_missing_columns(frame, problem, schema)
+    refuse_missing_columns(frame, problem, schema)
     if frame.empty:
         raise BatchRefusedError("the batch has columns but no rows")
     frame = frame.reset_index(drop=True)
     good = pd.DataFrame(index=frame.index)
-    problems = _Problems(len(frame))
-    good[KEY] = _keys(frame, problem, problems)
-    good[EVENT_TIME] = _times(frame, problem, now, problems)
-    if latest is not None and problem.event_time is not None:
-        is_ahead = good[EVENT_TIME] > pd.Timestamp(latest)
-        problems.note(is_ahead, f"{problem.event_time}: further ahead than max_ahead allows")
-    good[LABEL] = _labels(frame, schema, problems)
+    faults = Faults(len(frame))
+    faults.note(_repeats_header(frame), "the header line again")
+    good[KEY] = _keys(frame, problem, faults)
+    good[EVENT_TIME] = _times(frame, problem, now, latest, faults)
+    good[LABEL] = _labels(frame, schema, faults)
     for feature in schema.features:
-        good[feature.name] = _values(frame[feature.name], feature, problems)
-    is_bad = problems.is_bad
-    if is_bad.mean() > problem.max_bad_share:
-        worst = problems.commonest()
+        good[feature.name] = read_feature(frame[feature.name], feature, faults)
+    _refuse_too_many(faults, problem.max_bad_share)
+    bad = _bad_rows(frame, faults, good[EVENT_TIME])
+    return Validated(good[~faults.is_bad].reset_index(drop=True), bad)
+
+
+def _refuse_too_many(faults: Faults, allowed: float) -> None:
+    if faults.is_bad.mean() > allowed:
         raise BatchRefusedError(
-            f"{int(is_bad.sum())} of {len(frame)} rows are bad, more than the share "
-            f"{problem.max_bad_share:g} that max_bad_share allows; most often: {worst}"
+            f"{int(faults.is_bad.sum())} of {len(faults.is_bad)} rows are bad, more than the share "
+            f"{allowed:g} that max_bad_share allows; most often: {faults.commonest()}"
         )
-    bad = tuple(
-        BadRow(int(index) + 1, problems.reasons[int(index)], _plain_row(frame, int(index)))
-        for index in np.flatnonzero(is_bad)
-    )
-    return Validated(good[~is_bad].reset_index(drop=True), bad)
 
 
-class _Problems:
-    """The first reason found against each row."""
-
-    def __init__(self, n_rows: int) -> None:
-        self.is_bad = np.zeros(n_rows, dtype=bool)
-        self.reasons: dict[int, str] = {}
-
-    def note(self, rows: Any, reason: str) -> None:
-        rows = np.asarray(rows, dtype=bool)
-        for index in np.flatnonzero(rows & ~self.is_bad):
-            self.reasons[int(index)] = reason
-        self.is_bad |= rows
-
-    def commonest(self) -> str:
-        reasons = list(self.reasons.values())
-        return max(set(reasons), key=reasons.count)
+def _repeats_header(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Rows whose every value is its column's name, as files put together by hand have them."""
+    same = np.ones(len(frame), dtype=bool)
+    for place, name in enumerate(frame.columns):
+        column = frame.iloc[:, place]
+        is_named = not str(name).startswith("Unnamed: ")
+        if (is_named and pd.api.types.is_numeric_dtype(column.dtype)) or not same.any():
+            return np.zeros(len(frame), dtype=bool)
+        found = column[same].astype(str).str.strip() == str(name).strip()
+        same[same] = found if is_named else column[same].isna()
+    return same
 
 
-def _refuse_missing_columns(frame: pd.DataFrame, problem: Problem, schema: Schema) -> None:
-    needed: list[str] = [*schema.names]
-    needed += [column for column in (problem.key, problem.event_time) if column]
-    for column in needed:
-        if column not in frame:
-            near = difflib.get_close_matches(column, [str(name) for name in frame], n=1)
-            hint = f"; the nearest column is {near[0]!r}" if near else ""
-            raise BatchRefusedError(
-                f"column {column!r} is missing{hint}: rename it in the source, "
-                "or change the problem file"
-            )
-
-
-def _keys(frame: pd.DataFrame, problem: Problem, problems: _Problems) -> pd.Series[Any]:
+def _keys(frame: pd.DataFrame, problem: Problem, faults: Faults) -> pd.Series[Any]:
     if problem.key is None:
         return pd.Series([None] * len(frame), index=frame.index, dtype=object)
-    keys = _texts(frame[problem.key])
-    problems.note(keys.isna(), f"{problem.key}: the key is missing")
-    problems.note(keys.duplicated() & keys.notna(), f"{problem.key}: the key stands twice")
+    keys = read_texts(frame[problem.key])
+    faults.note(keys.isna(), f"{problem.key}: the key is missing")
+    faults.note(keys.duplicated() & keys.notna(), f"{problem.key}: the key stands twice")
     return keys
 
 
 def _times(
-    frame: pd.DataFrame, problem: Problem, now: datetime, problems: _Problems
+    frame: pd.DataFrame, problem: Problem, now: datetime, latest: datetime | None, faults: Faults
 ) -> pd.Series[Any]:
     if problem.event_time is None:
         order = pd.to_timedelta(np.arange(len(frame)), unit="us")
         return pd.Series(pd.Timestamp(now).tz_convert("UTC") + order, index=frame.index)
-    found = frame[problem.event_time]
-    times = as_times(found)
-    if times is None:
-        times = _times_among_others(found)
-    problems.note(times.isna(), f"{problem.event_time}: not a time")
+    times = read_times(frame[problem.event_time])
+    faults.note(times.isna(), f"{problem.event_time}: not a time")
+    if latest is not None:
+        is_ahead = times > pd.Timestamp(latest)
+        faults.note(is_ahead, f"{problem.event_time}: further ahead than max_ahead allows")
     return times
 
 
-def _times_among_others(found: pd.Series[Any]) -> pd.Series[Any]:
-    """The times of a column in which other things stand too; those become missing."""
-    likely = found.where(found.astype(str).str.match(_LIKELY_TIME))
-    times = as_times(likely)
-    if times is None:
-        text = likely.where(likely.isna(), likely.astype(str).str.strip())
-        times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-    return times
-
-
-def _labels(frame: pd.DataFrame, schema: Schema, problems: _Problems) -> pd.Series[Any]:
+def _labels(frame: pd.DataFrame, schema: Schema, faults: Faults) -> pd.Series[Any]:
     if schema.target not in frame:
         empty: Any = np.nan if schema.task == "regression" else None
         return pd.Series([empty] * len(frame), index=frame.index)
     labels = frame[schema.target]
     if schema.task == "regression":
-        numbers = _numbers(labels)
-        problems.note(~_is_blank(labels) & ~np.isfinite(numbers), f"{schema.target}: not a number")
+        numbers = read_numbers(labels)
+        is_wrong = ~is_blank(labels, NO_NUMBER) & ~np.isfinite(numbers)
+        faults.note(is_wrong, f"{schema.target}: not a number")
         return numbers
-    text = _texts(labels)
+    text = read_texts(labels)
     unknown = text.notna() & ~text.isin(schema.classes)
-    problems.note(unknown, f"{schema.target}: not one of the known classes")
+    faults.note(unknown, f"{schema.target}: not one of the known classes")
     return text
 
 
-def _values(column: pd.Series[Any], feature: Feature, problems: _Problems) -> pd.Series[Any]:
-    blank = _is_blank(column)
-    if not feature.nullable:
-        problems.note(blank, f"{feature.name}: missing")
-    if feature.kind == "categorical":
-        return _texts(column)
-    numbers = _numbers(column)
-    problems.note(~blank & numbers.isna(), f"{feature.name}: not a number")
-    problems.note(np.isinf(numbers), f"{feature.name}: not finite")
-    if feature.minimum is not None:
-        problems.note(numbers < feature.minimum, f"{feature.name}: below {feature.minimum:g}")
-    if feature.maximum is not None:
-        problems.note(numbers > feature.maximum, f"{feature.name}: above {feature.maximum:g}")
-    return numbers
+def _bad_rows(frame: pd.DataFrame, faults: Faults, times: pd.Series[Any]) -> tuple[BadRow, ...]:
+    places: list[int] = np.flatnonzero(faults.is_bad).tolist()
+    return tuple(
+        BadRow(place + 1, faults.reasons[place], row, _moment(times.iat[place]))
+        for place, row in zip(places, _plain_rows(frame, places), strict=True)
+    )
 
 
-def _is_blank(column: pd.Series[Any]) -> pd.Series[bool]:
-    return column.isna() | (column.astype(str).str.strip() == "")
+def _moment(time: Any) -> datetime | None:
+    return None if pd.isna(time) else time.to_pydatetime(warn=False)
 
 
-def _texts(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Labels, categories or keys in their one spelling; None where missing or blank."""
-    text = column.astype(object).map(label_text, na_action="ignore").astype(object)
-    return text.where(~_is_blank(column), None)
-
-
-def _numbers(column: pd.Series[Any]) -> pd.Series[Any]:
-    kind = column.dtype
-    if pd.api.types.is_datetime64_any_dtype(kind) or pd.api.types.is_timedelta64_dtype(kind):
-        return pd.Series(np.nan, index=column.index)  # pandas would count microseconds
-    return pd.to_numeric(column, errors="coerce").astype("float64")
-
-
-def _plain_row(frame: pd.DataFrame, index: int) -> dict[str, Any]:
-    # One cell at a time: a row of mixed numbers would come out as floats.
-    return {
-        _plain_text(name): _plain_value(frame.iat[index, place])
-        for place, name in enumerate(frame.columns)
-    }
+def _plain_rows(frame: pd.DataFrame, places: list[int]) -> list[dict[str, Any]]:
+    # One column at a time: a row of mixed numbers would come out as floats.
+    names = [_plain_text(name) for name in frame.columns]
+    columns = [frame.iloc[:, place].iloc[places].tolist() for place in range(len(names))]
+    return [
+        {name: _plain_value(value) for name, value in zip(names, values, strict=True)}
+        for values in zip(*columns, strict=True)
+    ]
 
 
 def _plain_value(value: Any) -> Any:

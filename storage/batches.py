@@ -1,4 +1,4 @@
-"""Batches that were ingested or refused, their quarantined rows, and what feedback they claim."""
+"""Batches that were ingested or refused, and what feedback they claim."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from storage.database import insert_missing
-from storage.tables import batches, feedback, predictions, quarantine
+from storage.tables import batches, feedback, predictions
 
 
 def is_ingested(connection: Connection, problem: str, batch_id: str) -> bool:
@@ -40,19 +39,6 @@ def _state(connection: Connection, problem: str, batch_id: str) -> str | None:
         select(batches.c.state).where(batches.c.problem == problem, batches.c.batch_id == batch_id)
     ).scalar_one_or_none()
     return state
-
-
-def quarantine_rows(
-    connection: Connection, problem: str, batch_id: str, rows: Sequence[dict[str, Any]]
-) -> None:
-    """Keep refused rows, each with ``row_number``, ``quarantine_reason`` and ``row``."""
-    if not rows:
-        return
-    now = datetime.now(UTC)
-    values = [
-        {"problem": problem, "batch_id": batch_id, "quarantined_at": now, **row} for row in rows
-    ]
-    insert_missing(connection, quarantine, values, ("problem", "batch_id", "row_number"))
 
 
 def watermark(connection: Connection, problem: str, source: str) -> int:

@@ -66,6 +66,12 @@ def append_batch(
     return int(DeltaTable(uri).version())
 
 
+def holds_batch(store: Path, problem: str, batch_id: str) -> bool:
+    """Whether rows were appended under this batch id."""
+    table = _open(table_uri(store, problem))
+    return table is not None and table.transaction_version(batch_id) is not None
+
+
 def data_version(store: Path, problem: str) -> int | None:
     """Newest version of the table, or None when nothing was ever ingested."""
     table = _open(table_uri(store, problem))

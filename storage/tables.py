@@ -137,7 +137,16 @@ quarantine = Table(
     Column("quarantine_reason", Text, nullable=False),
     Column("row", Json, nullable=False),
     _time("quarantined_at"),
+    _name("state", comment="waiting, releasing, released, repeated"),
+    _time("event_time", nullable=True),
+    Column("event_time_column", Text, comment="where event_time was read"),
+    Column("release_id", String(96), comment="the batch that takes it into the observations"),
+    Column("is_as_is", Boolean, comment="released past the rules that may be overruled"),
+    Column("released_by", String(128)),
+    Column("release_reason", Text),
+    _time("released_at", nullable=True),
     UniqueConstraint("problem", "batch_id", "row_number"),
+    Index(None, "problem", "state", "release_id"),
 )
 
 predictions = Table(

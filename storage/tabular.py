@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from learning.validation_values import NO_NUMBER
+
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 CHUNK_ROWS = 10_000
-# Words for "no value" that a column of numbers may hold; in a column of text they are text.
-NO_NUMBER = ("NA", "N/A", "n/a", "na", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "?")
 
 
 class TableError(Exception):

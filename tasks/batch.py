@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from loguru import logger
+from sqlalchemy import Connection
 
 from learning import alert_text
+from learning.problem import Problem
 from learning.rows import Schema
-from learning.validation import BatchRefusedError, Validated, validate
+from learning.validation import Validated, validate
+from learning.validation_schema import BatchRefusedError, refuse_changed_types
 from storage import batches
 from storage.observations import (
     BATCH_ID,
@@ -25,6 +29,8 @@ from storage.observations import (
     known_keys,
     newest_time,
 )
+from storage.quarantine import keep_rows
+from storage.quarantine_retention import trim
 from storage.schemas import keep_schema
 from tasks.run import Run
 from tasks.schema import infer_schema
@@ -54,21 +60,36 @@ def store_batch(
     A key is stored once: a row whose key is known is left out, unless it brings the label that was
     missing. Each part is idempotent, so a crash anywhere is mended by storing the same batch again.
     """
-    problem, schema = run.problem, run.schema or infer_schema(run.problem, frame)
-    if is_fed_back:
-        changes = {"event_time": "_prediction_time", "key": "_prediction_key"}
-        problem = problem.model_copy(update={**changes, "max_bad_share": 1.0})
+    schema = run.schema or infer_schema(run.problem, frame)
     _refuse_own_names(schema)
+    problem = as_fed_back(run.problem) if is_fed_back else run.problem
     checked, stored = None, Stored()
     if not (is_fed_back and frame.empty):
-        checked = validate(frame, problem, schema, _behind_all(run, EVENT_TIME), run.latest)
-        good = checked.good if problem.key is None else _unknown(run, checked.good, batch_id)
+        if not is_fed_back:
+            refuse_changed_types(frame, problem, schema)
+        checked = validate(frame, problem, schema, behind_all(run, EVENT_TIME), run.latest)
+        good = unknown_rows(run, checked.good, batch_id)
         stored = Stored(len(good), len(checked.bad), len(checked.good) - len(good))
         checked = replace(checked, good=good)
     if run.schema is None:
         with run.commit() as connection:
             keep_schema(connection, run.name, schema)
-    version = _append(run, checked, schema, source, batch_id) if checked else None
+    version = append_rows(run, checked.good, schema, source, batch_id) if checked else None
+    _note(run, source, batch_id, stored, version, watermark, checked, problem)
+    return stored
+
+
+def _note(
+    run: Run,
+    source: str,
+    batch_id: str,
+    stored: Stored,
+    version: int | None,
+    watermark: int | None,
+    checked: Validated | None,
+    problem: Problem,
+) -> None:
+    """Record the batch, its quarantined rows and the alert in one transaction."""
     known = f"{stored.n_repeated} rows repeat a known key" if stored.n_repeated else None
     if known:
         logger.info("{}: {}: {}; left out", run.name, source, known)
@@ -88,16 +109,48 @@ def store_batch(
             },
         )
         if is_new and checked is not None:
-            rows = [
-                {"row_number": bad.row_number, "quarantine_reason": bad.reason, "row": bad.row}
-                for bad in checked.bad
-            ]
-            batches.quarantine_rows(connection, run.name, batch_id, rows)
+            keep_rows(connection, run.name, batch_id, _kept(checked, problem))
+            trim_quarantine(run, connection)
             alert = alert_text.batch_ingested(
                 source, stored.n_rows, stored.n_quarantined, checked.reasons
             )
             run.alert(connection, alert, batch_id)
-    return stored
+
+
+def _kept(checked: Validated, problem: Problem) -> list[dict[str, Any]]:
+    """Bad rows as the quarantine keeps them."""
+    return [
+        {
+            "row_number": bad.row_number,
+            "quarantine_reason": bad.reason,
+            "row": bad.row,
+            "event_time": bad.event_time,
+            "event_time_column": problem.event_time,
+        }
+        for bad in checked.bad
+    ]
+
+
+def trim_quarantine(run: Run, connection: Connection) -> int:
+    """Hold the quarantine to its bounds; returns how many waiting rows were lost, and says so."""
+    rules = run.problem.quarantine
+    before = datetime.now(UTC) - timedelta(days=rules.keep_days)
+    lost = trim(connection, run.name, rules.most_rows, before)
+    if lost:
+        logger.warning(
+            "{}: {} quarantined rows were given up: more than {} rows, or older than {} days",
+            run.name,
+            lost,
+            rules.most_rows,
+            rules.keep_days,
+        )
+    return lost
+
+
+def as_fed_back(problem: Problem) -> Problem:
+    """The rules for rows from feedback: times and keys of their own, and never refused whole."""
+    changes = {"event_time": "_prediction_time", "key": "_prediction_key", "max_bad_share": 1.0}
+    return problem.model_copy(update=changes)
 
 
 def _refuse_own_names(schema: Schema) -> None:
@@ -113,31 +166,41 @@ def _refuse_own_names(schema: Schema) -> None:
         seen[name.lower()] = name
 
 
-def _behind_all(run: Run, column: str) -> datetime:
+def behind_all(run: Run, column: str) -> datetime:
     """Now, or just behind all that is stored: batches of one run, and a clock that went back."""
     newest = newest_time(run.store, run.name, column)
     return run.now if newest is None else max(run.now, newest + timedelta(microseconds=1))
 
 
-def _unknown(run: Run, good: pd.DataFrame, batch_id: str) -> pd.DataFrame:
-    """The rows whose key is not stored yet, or whose label is the first of their key."""
-    known = known_keys(run.store, run.name, good[KEY].tolist(), besides=batch_id)
+def unknown_rows(run: Run, good: pd.DataFrame, batch_id: str) -> pd.DataFrame:
+    """The rows whose key is not stored yet, or whose label is the first of their key.
+
+    Rows without a key cannot be told apart and all count; the index stays as it was.
+    """
+    keys = good[KEY].dropna().tolist()
+    if not keys:
+        return good
+    known = known_keys(run.store, run.name, keys, besides=batch_id)
     is_new = [
         key not in known or (has_label and not known[key])
         for key, has_label in zip(good[KEY], good[LABEL].notna(), strict=True)
     ]
-    return good[is_new].reset_index(drop=True)
+    return good[is_new]
 
 
-def _append(run: Run, checked: Validated, schema: Schema, source: str, batch_id: str) -> int | None:
-    if checked.good.empty:
+def append_rows(
+    run: Run, good: pd.DataFrame, schema: Schema, source: str, batch_id: str
+) -> int | None:
+    """Append rows to the observations under a batch's id, once; the data version that has them."""
+    if good.empty:
         return None
-    frame = checked.good
-    order = pd.to_timedelta(np.arange(len(frame)), unit="us")
-    frame[INGESTED_AT] = pd.Timestamp(_behind_all(run, INGESTED_AT)) + order
-    frame[BATCH_ID] = batch_id
-    frame[SOURCE] = source.partition("/")[0]
+    order = pd.to_timedelta(np.arange(len(good)), unit="us")
+    own: dict[str, Any] = {
+        INGESTED_AT: pd.Timestamp(behind_all(run, INGESTED_AT)) + order,
+        BATCH_ID: batch_id,
+        SOURCE: source.partition("/")[0],
+    }
     numeric = [f.name for f in schema.features if f.kind == "numeric"]
     categorical = [f.name for f in schema.features if f.kind == "categorical"]
     columns = arrow_schema(numeric, categorical, schema.task == "regression")
-    return append_batch(run.store, run.name, frame, columns, batch_id)
+    return append_batch(run.store, run.name, good.assign(**own), columns, batch_id)

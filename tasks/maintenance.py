@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from storage.observations import compact
+from tasks.batch import trim_quarantine
 from tasks.run import Run
 from tasks.step import step
 
@@ -19,6 +20,13 @@ WORD_SECONDS = 86_400
 def compact_observations(run: Run) -> int:
     """Merge the small files of the Delta table; returns how many were merged."""
     return compact(run.store, run.name)
+
+
+@step("trim the quarantine")
+def remove_old_quarantine(run: Run) -> int:
+    """Hold the quarantine to its bounds; returns how many waiting rows were lost."""
+    with run.commit() as connection:
+        return trim_quarantine(run, connection)
 
 
 @step("remove old files")

@@ -11,7 +11,6 @@ from storage import batches
 from storage.database import reading, writing
 from storage.predictions import FeedbackItem, FeedbackRecord, PredictionRecord, store_records
 from storage.tables import batches as table
-from storage.tables import quarantine
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -85,20 +84,6 @@ def test_the_watermark_is_the_farthest_of_its_source(engine: Engine) -> None:
     record(engine, "three", watermark=900, source="other")
     with reading(engine) as db:
         assert batches.watermark(db, "demo", "generator") == 100
-
-
-def test_quarantined_rows_are_kept_once_each(engine: Engine) -> None:
-    rows = [
-        {"row_number": place, "quarantine_reason": "not a number", "row": {"x": float("nan")}}
-        for place in (1, 2)
-    ]
-    for _ in range(2):
-        with writing(engine) as db:
-            batches.quarantine_rows(db, "demo", "b", rows)
-            batches.quarantine_rows(db, "demo", "b", [])
-    with reading(engine) as db:
-        found = db.execute(select(quarantine.c.row_number, quarantine.c.row)).all()
-    assert [tuple(row) for row in found] == [(1, {"x": None}), (2, {"x": None})]
 
 
 def test_feedback_is_claimed_in_order_and_never_twice(engine: Engine) -> None:
