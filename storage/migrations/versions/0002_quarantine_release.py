@@ -14,9 +14,19 @@ depends_on = None
 
 COLUMNS = (
     sa.Column("event_time", UtcDateTime(), nullable=True),
-    sa.Column("event_time_column", sa.Text(), nullable=True),
-    sa.Column("release_id", sa.String(length=96), nullable=True),
-    sa.Column("is_as_is", sa.Boolean(), nullable=True),
+    sa.Column("event_time_column", sa.Text(), nullable=True, comment="where event_time was read"),
+    sa.Column(
+        "release_id",
+        sa.String(length=96),
+        nullable=True,
+        comment="the batch that takes it into the observations",
+    ),
+    sa.Column(
+        "is_as_is",
+        sa.Boolean(),
+        nullable=True,
+        comment="released past the rules that may be overruled",
+    ),
     sa.Column("released_by", sa.String(length=128), nullable=True),
     sa.Column("release_reason", sa.Text(), nullable=True),
     sa.Column("released_at", UtcDateTime(), nullable=True),
@@ -24,7 +34,13 @@ COLUMNS = (
 
 
 def upgrade() -> None:
-    waiting = sa.Column("state", sa.String(length=64), nullable=False, server_default="waiting")
+    waiting = sa.Column(
+        "state",
+        sa.String(length=64),
+        nullable=False,
+        server_default="waiting",
+        comment="waiting, releasing, released, repeated",
+    )
     with op.batch_alter_table("quarantine") as table:
         table.add_column(waiting)
         for column in COLUMNS:
