@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from learning.problem import Problem
+from learning.decision_windows import Looks, SignalName, not_yet, write_looks
+from learning.problem import Problem, RetrainPolicy
+from learning.spans import Span
 
-Trigger = Literal["bootstrap", "drift", "performance", "volume", "age", "manual"]
+Trigger = Literal["bootstrap", "performance", "estimate", "drift", "volume", "age", "manual"]
+Harm = Literal["found", "none", "unknown"]
 REFUSALS_THAT_OPEN_THE_CIRCUIT = 3
 
 
@@ -28,7 +31,9 @@ class RetrainEvidence:
     """What watching found.
 
     ``n_new`` counts labelled rows newer than the champion's training window, ``n_unused`` those
-    that came since the last attempt.
+    that came since the last attempt. ``is_measured`` and ``is_estimated`` say whether there was
+    enough to give performance, or its estimate, a number. ``looks`` holds the newest windows of
+    each signal, this look included.
     """
 
     n_labelled: int
@@ -38,17 +43,38 @@ class RetrainEvidence:
     drift_reason: str = "no drift result"
     is_below_floor: bool = False
     performance_reason: str = "no performance result"
+    is_measured: bool = False
+    is_estimated_below: bool = False
+    estimate_reason: str = "no estimate"
+    is_estimated: bool = False
+    looks: Looks = field(default_factory=dict)
+
+    @property
+    def harm(self) -> Harm:
+        """Whether the answers got worse, by their labels or by the estimate without labels."""
+        if self.is_below_floor or self.is_estimated_below:
+            return "found"
+        return "none" if self.is_measured else "unknown"
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing is wrong: neither drift nor harm."""
+        return not self.is_drifted and self.harm != "found"
 
 
 @dataclass(frozen=True)
 class RetrainState:
-    """What happened before. ``attempts_today`` counts the last 24 hours."""
+    """What happened before. ``attempts_today`` counts the last 24 hours.
+
+    ``refused_triggers`` are those of the refused challengers in a row.
+    """
 
     has_champion: bool
     champion_clock: datetime | None = None
     last_attempt: datetime | None = None
     attempts_today: int = 0
     refusals_in_a_row: int = 0
+    refused_triggers: tuple[str, ...] = ()
 
     @property
     def is_circuit_open(self) -> bool:
@@ -56,11 +82,23 @@ class RetrainState:
         return self.refusals_in_a_row >= REFUSALS_THAT_OPEN_THE_CIRCUIT
 
 
-def rows_needed(problem: Problem, state: RetrainState) -> int:
+@dataclass(frozen=True)
+class _Wish:
+    """A trigger that applies; ``hold`` says why it does not count yet."""
+
+    trigger: Trigger
+    why: str
+    hold: str | None = None
+
+
+def rows_needed(problem: Problem, state: RetrainState, trigger: str | None = None) -> int:
     """New labelled rows before another attempt: more with each refusal, up to fourfold.
 
-    A challenger that was refused on these rows would be refused on them again.
+    A challenger that was refused on these rows would be refused on them again. Past an open
+    circuit, a kind of ``trigger`` that was not among the refused ones waits for no more than usual.
     """
+    if _is_new_kind(state, trigger):
+        return problem.retrain.min_new_rows
     return problem.retrain.min_new_rows * (1 + min(state.refusals_in_a_row, 3))
 
 
@@ -72,20 +110,33 @@ def decide_retrain(
     manual_reason: str | None = None,
 ) -> Decision:
     """Whether to train a challenger now; a person's wish overrides every brake."""
-    numbers = {**vars(evidence), **vars(state), "rows_needed": rows_needed(problem, state)}
+    numbers = _numbers(evidence, problem, state)
     if manual_reason is not None:
         return Decision(True, f"asked for: {manual_reason}", numbers, "manual")
     if not state.has_champion:
         return _decide_bootstrap(evidence, problem, state, numbers)
-    wish = next(_wishes(evidence, problem, state, now), None)
-    if wish is None:
+    wishes = list(_wishes(evidence, problem, state, now))
+    if not wishes:
         reason = f"nothing asks for it: {evidence.drift_reason}; {evidence.performance_reason}"
         return Decision(False, reason, numbers)
-    trigger, why = wish
-    brake = next(_brakes(evidence, problem, state, now), None)
+    wish = next((wish for wish in wishes if wish.hold is None), wishes[0])
+    numbers["rows_needed"] = rows_needed(problem, state, wish.trigger)
+    brake = wish.hold or next(_brakes(evidence, problem, state, now, wish.trigger), None)
     if brake is not None:
-        return Decision(False, f"{why}, but {brake}", numbers, trigger)
-    return Decision(True, why, numbers, trigger)
+        return Decision(False, f"{wish.why}, but {brake}", numbers, wish.trigger)
+    trial = f" (a trial: {_refusals(state)})" if state.is_circuit_open else ""
+    return Decision(True, wish.why + trial, numbers, wish.trigger)
+
+
+def _numbers(evidence: RetrainEvidence, problem: Problem, state: RetrainState) -> dict[str, Any]:
+    return {
+        **vars(evidence),
+        **vars(state),
+        "harm": evidence.harm,
+        "looks": write_looks(evidence.looks),
+        "is_circuit_open": state.is_circuit_open,
+        "rows_needed": rows_needed(problem, state),
+    }
 
 
 def _decide_bootstrap(
@@ -108,44 +159,93 @@ def _decide_bootstrap(
 
 def _wishes(
     evidence: RetrainEvidence, problem: Problem, state: RetrainState, now: datetime
-) -> Iterator[tuple[Trigger, str]]:
+) -> Iterator[_Wish]:
     policy = problem.retrain
     if policy.on_performance and evidence.is_below_floor:
-        yield "performance", evidence.performance_reason
+        hold = _hold(policy, evidence, "performance")
+        yield _Wish("performance", evidence.performance_reason, hold)
+    if policy.on_estimate and evidence.is_estimated_below:
+        yield _Wish("estimate", evidence.estimate_reason, _hold(policy, evidence, "estimate"))
     if policy.on_drift and evidence.is_drifted:
-        yield "drift", evidence.drift_reason
+        yield _drift_wish(policy, evidence)
     if policy.volume_rows is not None and evidence.n_new >= policy.volume_rows:
-        yield "volume", f"{evidence.n_new} new labelled rows ≥ {policy.volume_rows}"
+        yield _Wish("volume", f"{evidence.n_new} new labelled rows ≥ {policy.volume_rows}")
     if policy.max_age is not None and state.champion_clock is not None:
         age = now - state.champion_clock
         if policy.max_age.time is not None and age >= policy.max_age.time:
-            yield "age", f"the champion is {age.days} days old, the limit is {policy.max_age}"
+            yield _Wish(
+                "age", f"the champion is {age.days} days old, the limit is {policy.max_age}"
+            )
         elif policy.max_age.rows is not None and evidence.n_new >= policy.max_age.rows:
-            yield "age", f"the champion is {evidence.n_new} rows old, limit {policy.max_age}"
+            yield _Wish("age", f"the champion is {evidence.n_new} rows old, limit {policy.max_age}")
+
+
+def _drift_wish(policy: RetrainPolicy, evidence: RetrainEvidence) -> _Wish:
+    seen = {
+        "found": "with harm",
+        "none": f"without harm so far: {evidence.performance_reason}",
+        "unknown": f"harm unknown: {evidence.performance_reason}",
+    }[evidence.harm]
+    hold = _hold(policy, evidence, "drift")
+    if hold is None and evidence.harm == "none" and not policy.on_harmless_drift:
+        hold = "drift without harm retrains nothing here (on_harmless_drift)"
+    return _Wish("drift", f"{evidence.drift_reason}, {seen}", hold)
+
+
+def _hold(policy: RetrainPolicy, evidence: RetrainEvidence, signal: SignalName) -> str | None:
+    return not_yet(evidence.looks.get(signal, ()), policy.violations, policy.of_windows)
 
 
 def _brakes(
-    evidence: RetrainEvidence, problem: Problem, state: RetrainState, now: datetime
+    evidence: RetrainEvidence,
+    problem: Problem,
+    state: RetrainState,
+    now: datetime,
+    trigger: Trigger,
 ) -> Iterator[str]:
     policy = problem.retrain
-    needed = rows_needed(problem, state)
+    needed = rows_needed(problem, state, trigger)
     if evidence.n_unused < needed:
         why = f"only {evidence.n_unused} new labelled rows of {needed} needed"
         yield why + _circuit(state)
     if state.last_attempt is not None:
-        rest = policy.cooldown
-        if rest.time is not None and now - state.last_attempt < rest.time:
-            yield f"the last attempt was at {state.last_attempt:%Y-%m-%d %H:%M}, cooldown {rest}"
-        elif rest.rows is not None and evidence.n_unused < rest.rows:
-            yield f"{evidence.n_unused} rows since the last attempt, cooldown {rest}"
+        since, rest = now - state.last_attempt, policy.cooldown
+        if _is_within(rest, since, evidence.n_unused):
+            yield (
+                f"{evidence.n_unused} rows since the last attempt, cooldown {rest}"
+                if rest.time is None
+                else f"the last attempt was at {state.last_attempt:%Y-%m-%d %H:%M}, cooldown {rest}"
+            )
         # A clock that went backwards must not lift the brake for ever.
-        if now < state.last_attempt - timedelta(days=1):
+        if since < timedelta(days=-1):
             yield f"the clock stands a day before the last attempt ({now:%Y-%m-%d %H:%M})"
+        pause = policy.circuit_pause
+        is_paused = state.is_circuit_open and not _is_new_kind(state, trigger)
+        if is_paused and _is_within(pause, since, evidence.n_unused):
+            yield (
+                f"the circuit is open: {_refusals(state)}; the next is tried {pause} after the "
+                "last attempt, at another kind of trigger, or by hand"
+            )
     if state.attempts_today >= policy.daily_budget:
         yield f"{state.attempts_today} attempts in 24 hours use up the budget"
 
 
+def _is_within(span: Span, time: timedelta, n_rows: int) -> bool:
+    if span.time is not None:
+        return time < span.time
+    return n_rows < (span.rows or 0)
+
+
+def _is_new_kind(state: RetrainState, trigger: str | None) -> bool:
+    """Whether this trigger would pass an open circuit, since none of its kind was refused."""
+    known = state.refused_triggers
+    return state.is_circuit_open and trigger is not None and bool(known) and trigger not in known
+
+
+def _refusals(state: RetrainState) -> str:
+    kinds = f" ({', '.join(sorted(set(state.refused_triggers)))})" if state.refused_triggers else ""
+    return f"{state.refusals_in_a_row} challengers refused in a row{kinds}"
+
+
 def _circuit(state: RetrainState) -> str:
-    if not state.is_circuit_open:
-        return ""
-    return f" (circuit open: {state.refusals_in_a_row} challengers refused in a row)"
+    return f" (circuit open: {_refusals(state)})" if state.is_circuit_open else ""

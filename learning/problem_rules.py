@@ -69,12 +69,34 @@ class RetrainPolicy(Section):
     """Which triggers retrain, and what holds them back."""
 
     on_drift: bool = Field(True, description="retrain when inputs drift")
+    on_harmless_drift: bool = Field(
+        True, description="also while live performance is measured and not too low"
+    )
     on_performance: bool = Field(True, description="retrain when live performance is too low")
+    on_estimate: bool = Field(
+        False, description="retrain when performance estimated without labels is too low"
+    )
+    violations: int = Field(
+        2, ge=1, le=20, description="windows that must be violated, the newest among them"
+    )
+    of_windows: int = Field(5, ge=1, le=20, description="how many windows back violations count")
     volume_rows: int | None = Field(10_000, ge=1, description="new labelled rows that are enough")
     max_age: Span | None = Field(Span.parse("30d"), description="oldest that a champion may get")
     min_new_rows: int = Field(200, ge=20, description="new labelled rows before any retrain")
     cooldown: Span = Field(Span.parse("1h"), description="pause after a retrain")
     daily_budget: int = Field(6, ge=1, description="most retrains a day")
+    circuit_pause: Span = Field(
+        Span.parse("6h"), description="pause after three refused challengers in a row"
+    )
+
+    @model_validator(mode="after")
+    def _check_windows(self) -> RetrainPolicy:
+        if self.violations > self.of_windows:
+            raise ValueError(
+                f"violations: found {self.violations}; expected {self.of_windows} (of_windows) "
+                "or fewer"
+            )
+        return self
 
 
 class SearchRules(Section):

@@ -89,7 +89,12 @@ def shipped_story() -> Story:
                 update={"bootstrap_rows": 500, "current_rows": 500}
             ),
             "retrain": problem.retrain.model_copy(
-                update={"min_new_rows": 300, "cooldown": Span.parse("1m"), "daily_budget": 24}
+                update={
+                    "min_new_rows": 300,
+                    "cooldown": Span.parse("1m"),
+                    "circuit_pause": Span.parse("1m"),
+                    "daily_budget": 24,
+                }
             ),
         }
     )
@@ -119,7 +124,11 @@ def own_story(
             "label_delay": Span.parse(max(10, len(frame) // 200)),
             # The stream runs through months in minutes: rows are the brake, not hours.
             "retrain": inferred.problem.retrain.model_copy(
-                update={"cooldown": Span.parse("1m"), "daily_budget": 50}
+                update={
+                    "cooldown": Span.parse("1m"),
+                    "circuit_pause": Span.parse("1m"),
+                    "daily_budget": 50,
+                }
             ),
         }
     )

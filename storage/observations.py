@@ -129,12 +129,15 @@ def read_observations(
     return frame if newest is None else frame.tail(newest).reset_index(drop=True)
 
 
-def count_labelled(store: Path, problem: str) -> int:
-    """How many observations have a label."""
+def count_labelled(store: Path, problem: str, after: datetime | None = None) -> int:
+    """How many observations have a label, of those whose event time is later than ``after``."""
     table = _open(table_uri(store, problem))
     if table is None:
         return 0
-    return int(pc.sum(pc.is_valid(table.to_pyarrow_table(columns=[LABEL])[LABEL])).as_py() or 0)
+    asked = pc.is_valid(pc.field(LABEL))
+    if after is not None:
+        asked &= pc.field(EVENT_TIME) > pa.scalar(after, _TIME)
+    return int(table.to_pyarrow_dataset().count_rows(filter=asked))
 
 
 def compact(store: Path, problem: str) -> int:

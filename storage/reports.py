@@ -81,6 +81,20 @@ def decisions_of(
     ).all()
 
 
+def go_evidence(connection: Connection, problem: str, run_ids: Sequence[str]) -> Sequence[Row[Any]]:
+    """Run, trigger and evidence of the retrain decisions of some runs that went, newest first."""
+    return connection.execute(
+        select(decisions.c.run_id, decisions.c.trigger, decisions.c.evidence)
+        .where(
+            decisions.c.problem == problem,
+            decisions.c.kind == "retrain",
+            decisions.c.go,
+            decisions.c.run_id.in_(run_ids),
+        )
+        .order_by(decisions.c.id.desc())
+    ).all()
+
+
 def served_rows(
     connection: Connection, problem: str, newest: int, latest: datetime | None = None
 ) -> Sequence[Row[Any]]:

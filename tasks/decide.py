@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from itertools import takewhile
 from typing import Any
 
-import numpy as np
-from sqlalchemy import Row
+import pandas as pd
+from sqlalchemy import Connection, Row
 
 from learning import alert_text
 from learning.decision import Decision, RetrainEvidence, RetrainState, decide_retrain
+from learning.decision_windows import Windows, look, read_looks
 from learning.drift import DriftResult
 from learning.performance import PerformanceResult
 from storage import models, reports
+from storage.bundles import read_bundle
 from storage.database import reading
-from storage.observations import EVENT_TIME, read_observations
+from storage.observations import count_labelled
+from storage.progress import Progress, count_on, read_progress
 from tasks.artifacts import show_decision
-from tasks.champion import load_champion
 from tasks.run import Run
 from tasks.step import step
 
@@ -34,8 +37,18 @@ def decide(
     manual_reason: str | None = None,
 ) -> Decision:
     """The retrain decision, kept with its evidence; tells of a calm check when all is well."""
-    evidence, state = _evidence(run, drift, performance), _state(run)
+    with reading(run.engine) as connection:
+        champion = models.champion(connection, run.name)
+        attempts = models.attempts(connection, run.name, N_ATTEMPTS)
+        before = _last_evidence(connection, run)
+        progress = count_on(connection, run.name, read_progress(before.get("progress", {})))
+        tried = reports.go_evidence(connection, run.name, [row.run_id for row in attempts])
+    version = None if champion is None else str(champion.version)
+    looks = _looks(run, before, version, progress, drift, performance)
+    evidence = _evidence(run, champion, attempts, tried, looks, drift, performance)
+    state = _state(run, champion, attempts, tried)
     decision = decide_retrain(evidence, run.problem, state, run.now, manual_reason)
+    kept = {**decision.evidence, "champion": version, "progress": asdict(progress)}
     with run.commit() as connection:
         reports.save_decision(
             connection,
@@ -46,72 +59,96 @@ def decide(
                 "go": decision.go,
                 "trigger": decision.trigger,
                 "reason": decision.reason,
-                "evidence": {**decision.evidence, "n_labelled": evidence.n_labelled},
+                "evidence": kept,
                 "clock": run.now,
             },
         )
-        if drift is not None and not (evidence.is_drifted or evidence.is_below_floor):
+        if drift is not None and version is not None and evidence.is_calm:
             metric = performance.metric if performance is not None else "performance"
             value = performance.value if performance is not None else None
-            champion = models.champion(connection, run.name)
-            if champion is not None:
-                alert = alert_text.all_well(str(champion.version), drift.drift_share, metric, value)
-                run.alert(connection, alert)
+            run.alert(connection, alert_text.all_well(version, drift.drift_share, metric, value))
         if not decision.go and state.is_circuit_open and decision.trigger is not None:
             run.alert(connection, alert_text.circuit_open(state.refusals_in_a_row, decision.reason))
     show_decision(run, decision)
     return decision
 
 
+def _last_evidence(connection: Connection, run: Run) -> dict[str, Any]:
+    past = reports.decisions_of(connection, run.name, "retrain", newest=1)
+    return dict(past[0].evidence) if past else {}
+
+
+def _looks(
+    run: Run,
+    before: dict[str, Any],
+    version: str | None,
+    progress: Progress,
+    drift: DriftResult | None,
+    performance: PerformanceResult | None,
+) -> dict[str, Windows]:
+    """The windows of this champion with what was seen now; another champion starts afresh."""
+    is_same = before.get("champion") == version
+    looks: dict[str, Windows] = read_looks(before.get("looks", {}) if is_same else {})
+    problem = run.problem
+    if drift is not None and drift.drift_share is not None:
+        looks["drift"] = look(
+            looks["drift"], progress.n_inputs, drift.is_drifted, problem.drift.min_rows
+        )
+    if performance is not None and performance.value is not None:
+        looks["performance"] = look(
+            looks["performance"],
+            progress.n_labels,
+            performance.is_below_floor,
+            problem.performance.min_rows,
+        )
+    return looks
+
+
 def _evidence(
-    run: Run, drift: DriftResult | None, performance: PerformanceResult | None
+    run: Run,
+    champion: Row[Any] | None,
+    attempts: Sequence[Row[Any]],
+    tried: Sequence[Row[Any]],
+    looks: dict[str, Windows],
+    drift: DriftResult | None,
+    performance: PerformanceResult | None,
 ) -> RetrainEvidence:
-    champion = load_champion(run)
-    frame = read_observations(run.store, run.name, labelled_only=True)
-    times = (
-        frame[EVENT_TIME].dt.tz_convert(None).to_numpy(dtype="datetime64[us]")
-        if len(frame)
-        else np.array([], dtype="datetime64[us]")
-    )
-    n_new = len(times)
-    if champion is not None:
-        n_new -= int(np.searchsorted(times, champion.training_end, side="right"))
+    n_labelled = n_new = count_labelled(run.store, run.name)
+    if champion is not None and champion.bundle is not None:
+        manifest = read_bundle(run.store, run.name, champion.bundle).manifest
+        after = pd.Timestamp(manifest.training_end).to_pydatetime()
+        n_new = count_labelled(run.store, run.name, after)
+    counted = {row.run_id for row in _counted(attempts)}
+    used = [row.evidence.get("n_labelled", 0) for row in tried if row.run_id in counted]
     return RetrainEvidence(
-        n_labelled=len(times),
+        n_labelled=n_labelled,
         n_new=n_new,
-        n_unused=len(times) - _n_labelled_at_last_attempt(run),
+        n_unused=n_labelled - int(used[0] if used else 0),
         is_drifted=drift is not None and drift.is_drifted,
         drift_reason=drift.reason if drift is not None else "no drift result",
         is_below_floor=performance is not None and performance.is_below_floor,
         performance_reason=performance.reason if performance is not None else "no labels",
+        is_measured=performance is not None and performance.value is not None,
+        looks=looks,
     )
 
 
-def _n_labelled_at_last_attempt(run: Run) -> int:
-    with reading(run.engine) as connection:
-        past = reports.decisions_of(connection, run.name, "retrain", newest=1000)
-        attempts = models.attempts(connection, run.name, N_ATTEMPTS)
-    tried = {row.run_id for row in _counted(attempts)}
-    for row in past:
-        if row.go and row.run_id in tried and row.run_id != run.run_id:
-            return int(row.evidence.get("n_labelled", 0))
-    return 0
-
-
-def _state(run: Run) -> RetrainState:
-    with reading(run.engine) as connection:
-        attempts = models.attempts(connection, run.name, N_ATTEMPTS)
-        champion = models.champion(connection, run.name)
+def _state(
+    run: Run, champion: Row[Any] | None, attempts: Sequence[Row[Any]], tried: Sequence[Row[Any]]
+) -> RetrainState:
     counted = _counted(attempts)
     judged = [attempt for attempt in attempts if attempt.state != "abandoned"]
-    refusals = len(list(takewhile(lambda attempt: attempt.state == "refused", judged)))
+    refused = list(takewhile(lambda attempt: attempt.state == "refused", judged))
+    triggers = {row.run_id: row.trigger for row in tried}
+    kinds = {triggers[row.run_id] for row in refused if triggers.get(row.run_id)}
     day_ago = run.now - timedelta(days=1)
     return RetrainState(
         has_champion=champion is not None,
         champion_clock=champion.clock if champion is not None else None,
         last_attempt=counted[0].clock if counted else None,
         attempts_today=sum(day_ago < attempt.clock <= run.now for attempt in attempts),
-        refusals_in_a_row=refusals,
+        refusals_in_a_row=len(refused),
+        refused_triggers=tuple(sorted(kinds)),
     )
 
 

@@ -50,7 +50,13 @@ def small_problem(**changes: Any) -> Problem:
         },
         "drift": {"min_rows": 50},
         "performance": {"min_rows": 50, "window_rows": 100},
-        "retrain": {"min_new_rows": 50, "cooldown": "0s", "daily_budget": 50},
+        "retrain": {
+            "min_new_rows": 50,
+            "cooldown": "0s",
+            "daily_budget": 50,
+            "circuit_pause": "0s",
+            "violations": 1,
+        },
         "search": {
             "models": ["linear"],
             "windows": ["all", "newest"],

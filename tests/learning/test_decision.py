@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learning.decision import Decision, RetrainEvidence, RetrainState, decide_retrain, rows_needed
+from learning.decision_windows import Window
 from learning.problem import Problem
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -19,8 +20,23 @@ CALM = RetrainEvidence(
     n_labelled=5_000, n_new=1_000, n_unused=1_000,
     drift_reason="drift_share 0.00", performance_reason="roc_auc 0.900",
 )  # fmt: skip
-DRIFTED = dataclasses.replace(CALM, is_drifted=True, drift_reason="drift_share 0.42 > 0.10")
-LOW = dataclasses.replace(CALM, is_below_floor=True, performance_reason="roc_auc 0.6 < 0.8")
+TWICE = (Window(0, True), Window(100, True))
+DRIFTED = dataclasses.replace(
+    CALM, is_drifted=True, drift_reason="drift_share 0.42 > 0.10", looks={"drift": TWICE}
+)
+LOW = dataclasses.replace(
+    CALM,
+    is_below_floor=True,
+    is_measured=True,
+    performance_reason="roc_auc 0.6 < 0.8",
+    looks={"performance": TWICE},
+)
+ESTIMATED = dataclasses.replace(
+    CALM,
+    is_estimated_below=True,
+    estimate_reason="roc_auc estimated at 0.6 < 0.8",
+    looks={"estimate": TWICE},
+)
 STATE = RetrainState(
     has_champion=True,
     champion_clock=NOW - timedelta(days=2),
@@ -62,7 +78,8 @@ OLD = with_state(champion_clock=NOW - timedelta(days=30))
 @pytest.mark.parametrize(
     ("evidence", "state", "policy", "trigger", "reason"),
     [
-        (DRIFTED, STATE, {}, "drift", "drift_share 0.42 > 0.10"),
+        (DRIFTED, STATE, {}, "drift", "drift_share 0.42 > 0.10, harm unknown: roc_auc 0.900"),
+        (ESTIMATED, STATE, {"on_estimate": True}, "estimate", "roc_auc estimated at 0.6 < 0.8"),
         (LOW, STATE, {}, "performance", "roc_auc 0.6 < 0.8"),
         (MANY, STATE, {}, "volume", "10000 new labelled rows ≥ 10000"),
         (CALM, OLD, {}, "age", "the champion is 30 days old, the limit is 30d"),
@@ -82,6 +99,7 @@ def test_each_trigger_goes_with_its_reason(
     [
         (DRIFTED, STATE, {"on_drift": False}),
         (LOW, STATE, {"on_performance": False}),
+        (ESTIMATED, STATE, {}),
         (MANY, STATE, {"volume_rows": None}),
         (with_evidence(CALM, n_new=9_999), STATE, {}),
         (CALM, OLD, {"max_age": None}),
@@ -97,7 +115,7 @@ def test_a_trigger_that_is_off_or_just_short_asks_for_nothing(
 
 
 def test_low_performance_comes_before_drift_as_the_reason() -> None:
-    both = with_evidence(DRIFTED, is_below_floor=True)
+    both = with_evidence(DRIFTED, is_below_floor=True, looks={**DRIFTED.looks, **LOW.looks})
 
     assert ask(both).trigger == "performance"
     assert ask(both, policy={"on_performance": False}).trigger == "drift"
@@ -123,7 +141,7 @@ def test_each_brake_holds_and_both_the_wish_and_the_brake_are_told(
     decision = ask(evidence, state, policy)
 
     assert (decision.go, decision.trigger) == (False, "drift")
-    assert decision.reason.startswith("drift_share 0.42 > 0.10, but ")
+    assert decision.reason.startswith("drift_share 0.42 > 0.10, harm unknown: roc_auc 0.900, but ")
     assert brake in decision.reason
 
 
@@ -151,6 +169,91 @@ def test_each_refusal_asks_for_more_rows_up_to_fourfold(refusals: int, needed: i
     assert rows_needed(PROBLEM, state) == needed
     assert ask(with_evidence(DRIFTED, n_unused=needed), state).go
     assert not ask(with_evidence(DRIFTED, n_unused=needed - 1), state).go
+
+
+HARMLESS = with_evidence(DRIFTED, is_measured=True)
+HARMFUL = with_evidence(DRIFTED, is_below_floor=True, is_measured=True)
+DREADED = with_evidence(DRIFTED, is_estimated_below=True, is_measured=True)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "harm", "words", "go"),
+    [
+        (HARMLESS, "none", "without harm so far: roc_auc 0.900", False),
+        (HARMFUL, "found", "with harm", True),
+        (DREADED, "found", "with harm", True),
+        (DRIFTED, "unknown", "harm unknown: roc_auc 0.900", True),
+    ],
+)
+def test_drift_without_harm_is_told_apart_and_may_be_left_alone(
+    evidence: RetrainEvidence, harm: str, words: str, go: bool
+) -> None:
+    anyway, spared = ask(evidence), ask(evidence, policy={"on_harmless_drift": False})
+
+    assert (anyway.go, spared.go, anyway.evidence["harm"]) == (True, go, harm)
+    assert anyway.reason == f"drift_share 0.42 > 0.10, {words}"
+    assert go or spared.reason.endswith("retrains nothing here (on_harmless_drift)")
+
+
+def test_a_violation_that_is_not_persistent_waits_and_says_what_is_missing() -> None:
+    once = with_evidence(LOW, looks={"performance": (Window(0, False), Window(100, True))})
+
+    decision = ask(once)
+
+    assert (decision.go, decision.trigger) == (False, "performance")
+    assert decision.reason == (
+        "roc_auc 0.6 < 0.8, but in 1 of the last 2 windows; 2 of 5 and the newest are needed"
+    )
+    assert ask(once, policy={"violations": 1}).go
+
+
+def test_a_wish_that_waits_does_not_keep_another_from_its_turn() -> None:
+    once = with_evidence(LOW, looks={"performance": TWICE[:1]}, n_new=10_000)
+
+    assert (ask(once).go, ask(once).trigger) == (True, "volume")
+
+
+def test_the_windows_stand_in_the_evidence_as_json_holds_them() -> None:
+    assert ask(LOW).evidence["looks"] == {"performance": [[0, 1], [100, 1]]}
+
+
+OPEN = with_state(
+    refusals_in_a_row=3, refused_triggers=("drift",), last_attempt=NOW - timedelta(hours=5)
+)
+SIX_HOURS_LATER = dataclasses.replace(OPEN, last_attempt=NOW - timedelta(hours=6))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "state", "policy", "go"),
+    [
+        (DRIFTED, OPEN, {}, False),  # still resting
+        (DRIFTED, SIX_HOURS_LATER, {}, True),  # a trial after the pause
+        (with_evidence(DRIFTED, n_unused=799), SIX_HOURS_LATER, {}, False),  # too few rows for it
+        (LOW, OPEN, {}, True),  # another kind of trigger
+        (with_evidence(LOW, n_unused=200), OPEN, {}, True),  # which needs no more rows than usual
+        (with_evidence(LOW, n_unused=199), OPEN, {}, False),
+        (LOW, dataclasses.replace(OPEN, attempts_today=6), {}, False),  # but keeps to the budget
+        (DRIFTED, OPEN, {"circuit_pause": 1_001}, False),
+        (DRIFTED, OPEN, {"circuit_pause": 1_000}, True),
+        (DRIFTED, dataclasses.replace(OPEN, refusals_in_a_row=2), {}, True),  # not open
+        (DRIFTED, dataclasses.replace(OPEN, refusals_in_a_row=0), {}, True),  # closed: promoted
+        (LOW, dataclasses.replace(OPEN, refused_triggers=()), {}, False),  # kinds not known
+    ],
+)
+def test_the_circuit_opens_rests_and_lets_a_trial_through(
+    evidence: RetrainEvidence, state: RetrainState, policy: Any, go: bool
+) -> None:
+    assert ask(evidence, state, policy).go is go
+
+
+def test_an_open_circuit_says_how_it_closes_and_a_trial_that_it_is_one() -> None:
+    assert ask(DRIFTED, OPEN).reason.endswith(
+        ", but the circuit is open: 3 challengers refused in a row (drift); the next is tried 6h "
+        "after the last attempt, at another kind of trigger, or by hand"
+    )
+    assert ask(LOW, OPEN).reason == (
+        "roc_auc 0.6 < 0.8 (a trial: 3 challengers refused in a row (drift))"
+    )
 
 
 def test_after_three_refusals_the_circuit_is_open_and_says_so() -> None:
@@ -235,7 +338,10 @@ def test_no_retrain_of_a_champion_breaks_budget_rows_or_cooldown(
     n_labelled: int, n_new: int, n_unused: int, is_drifted: bool, is_low: bool,
     attempts: int, refusals: int, since: timedelta,
 ) -> None:  # fmt: skip
-    evidence = RetrainEvidence(n_labelled, n_new, n_unused, is_drifted, "d", is_low, "p")
+    looks = {"drift": TWICE, "performance": TWICE}
+    evidence = RetrainEvidence(
+        n_labelled, n_new, n_unused, is_drifted, "d", is_low, "p", looks=looks
+    )
     state = RetrainState(True, NOW - timedelta(days=3), NOW - since, attempts, refusals)
 
     decision = decide_retrain(evidence, PROBLEM, state, NOW)
@@ -246,3 +352,32 @@ def test_no_retrain_of_a_champion_breaks_budget_rows_or_cooldown(
         assert attempts < 6
         assert n_unused >= rows_needed(PROBLEM, state)
         assert since >= timedelta(hours=1)
+
+
+SIGNALS = st.dictionaries(
+    st.sampled_from(["drift", "performance", "estimate"]),
+    st.lists(st.booleans(), max_size=6).map(
+        lambda verdicts: tuple(Window(100 * i, one) for i, one in enumerate(verdicts))
+    ),
+)
+
+
+@given(st.builds(RetrainEvidence, COUNTS, COUNTS, COUNTS, st.booleans(), st.just("d"),
+                 st.booleans(), st.just("p"), st.booleans(), st.booleans(), st.just("e"),
+                 st.booleans(), SIGNALS),
+       st.builds(RetrainState, st.booleans(), st.none() | st.just(NOW), st.none() | st.just(NOW),
+                 st.integers(0, 9), st.integers(0, 9),
+                 st.sampled_from([(), ("drift",), ("drift", "performance")])),
+       st.booleans(), st.none() | st.just("wanted"))  # fmt: skip
+def test_a_decision_is_the_same_for_the_same_and_always_a_sentence_with_its_evidence(
+    evidence: RetrainEvidence, state: RetrainState, is_spared: bool, manual: str | None
+) -> None:
+    policy = {"on_harmless_drift": is_spared, "on_estimate": True}
+
+    decision = ask(evidence, state, policy, manual=manual)
+
+    assert decision == ask(evidence, state, policy, manual=manual)
+    assert len(decision.reason) > 5
+    assert decision.trigger is not None or not decision.go
+    assert {"looks", "harm", "rows_needed", "refusals_in_a_row"} <= set(decision.evidence)
+    assert decision.go or manual is None

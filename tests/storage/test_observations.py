@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,10 @@ def test_rows_without_label_are_left_out_when_asked_for(tmp_path: Path) -> None:
     append(tmp_path, a_batch("a", "b", labels=["yes", None]), "one")
     assert keys(obs.read_observations(tmp_path, "demo", labelled_only=True)) == ["a"]
     assert obs.count_labelled(tmp_path, "demo") == 1
+    at = obs.newest_time(tmp_path, "demo")
+    assert at is not None
+    assert obs.count_labelled(tmp_path, "demo", after=at) == 0
+    assert obs.count_labelled(tmp_path, "demo", after=at - timedelta(microseconds=1)) == 1
 
 
 def test_a_key_whose_label_came_later_stands_there_once(tmp_path: Path) -> None:
