@@ -7,24 +7,21 @@ about a second and works where only the API's libraries are installed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from settings import Settings, get_settings
+from operate import quarantine_commands
+from operate.terminal import JsonOption, ProblemOption, clear_errors, fail, out, show
+from operate.terminal import read_settings as _settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 token = typer.Typer(no_args_is_help=True, help="API tokens with scopes.")
 app.add_typer(token, name="token")
-
-ProblemOption = Annotated[str | None, typer.Option("--problem", help="Name of the problem.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
+app.add_typer(quarantine_commands.app, name="quarantine")
 
 
 class FlowName(StrEnum):
@@ -36,50 +33,6 @@ class FlowName(StrEnum):
     CONTINUAL = "continual"
     MAINTAIN = "maintain"
     PUBLISH = "publish"
-
-
-def out() -> Console:
-    """Console for what was asked for."""
-    return Console(highlight=False)
-
-
-def show(value: Any, as_json: bool, table: Callable[[Console], None]) -> None:
-    """Print a value as one JSON document, or as a person reads it."""
-    if as_json:
-        from storage.database import dump_json
-
-        sys.stdout.write(dump_json(value) + "\n")
-        return
-    table(out())
-
-
-def fail(message: str, code: int) -> typer.Exit:
-    """One clear message on stderr, and the exit that goes with it."""
-    sys.stderr.write(f"perennial: {message}\n")
-    return typer.Exit(code)
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """Turn what a user can mend into one line: exit 2 for wrong input, 1 for a refusal."""
-    from operate.errors import input_errors, one_line, refusals
-
-    try:
-        yield
-    except (typer.Exit, BrokenPipeError):
-        raise
-    except input_errors() as error:
-        raise fail(one_line(error), 2) from None
-    except refusals() as error:
-        raise fail(one_line(error), 1) from None
-
-
-def _settings(quiet: bool = False) -> Settings:
-    from storage.logs import setup_logging
-
-    settings = get_settings()
-    setup_logging("ERROR" if quiet else settings.log_level, json_lines=False)
-    return settings
 
 
 @app.command()

@@ -62,7 +62,7 @@ def roll_back_now(
     name = problem or settings.active[0]
     if not pointer_path(settings.store, name).exists():
         load_problem(name, problem_folders(settings))  # a name that is not known is told as such
-    actor = f"{_user()} by hand"
+    actor = f"{user_name()} by hand"
     pointer = roll_back(settings.store, name, to, actor, reason)
     message = f"{name}: version {pointer.version} is served (generation {pointer.generation})"
     is_recorded = _record(settings, name)
@@ -77,7 +77,8 @@ def roll_back_now(
     }
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who sits at the keyboard, for the ledger."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name

@@ -12,7 +12,8 @@ _INPUT = (
     ("storage.problems", "ProblemError"),
     ("learning.inference", "InferenceError"),
     ("learning.models", "TrainingError"),
-    ("learning.validation", "BatchRefusedError"),
+    ("learning.validation_schema", "BatchRefusedError"),
+    ("operate.quarantine", "QuarantineError"),
     ("storage.tokens", "TokenError"),
     ("storage.database", "StorageError"),
     ("operate.processes", "StackError"),
@@ -23,6 +24,7 @@ _INPUT = (
 )
 _REFUSALS = (
     ("tasks.rollback", "RollbackError"),
+    ("tasks.run", "BusyError"),
     ("storage.bundles", "BundleError"),
     ("api.explain_parts", "ExplanationError"),
     ("operate.demo_ticks", "TickError"),

@@ -17,6 +17,7 @@ from storage.channels import find_channel
 from storage.database import open_engine, reading, upgrade
 from storage.pointers import Pointer, acknowledgements, read_pointer
 from storage.problems import load_problem, problem_folders
+from storage.quarantine import count_waiting
 
 NEWEST_ALERTS = 8
 
@@ -83,6 +84,7 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
         "drift": None if drift is None else drift.reason,
         "is_drifted": drift is not None and drift.is_drifted,
         "decision": decided[0].reason if decided else None,
+        "quarantine": {"waiting": count_waiting(connection, name)},
         "last_runs": last,
         "alerts": [_alert(entry) for entry in outbox.latest(connection, name, NEWEST_ALERTS)],
         "health": _health(champion is not None, last)
@@ -137,6 +139,9 @@ def show_status(found: dict[str, Any], console: Console) -> None:
         else:
             table.add_row("live", "no labels yet")
         table.add_row("decision", problem["decision"] or "none yet")
+        if waiting := problem["quarantine"]["waiting"]:
+            text = f"{waiting} rows wait: perennial quarantine list --problem {problem['name']}"
+            table.add_row("quarantine", text)
         for flow, last in problem["last_runs"].items():
             text = f"{last['state']} at {last['started_at']:%Y-%m-%d %H:%M:%S}"
             table.add_row(f"last {flow}", f"{text} {last['reason'] or ''}".strip())
