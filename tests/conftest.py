@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 from settings import Settings
 from storage.database import open_engine, upgrade
 
+pytest_plugins = ["tests.commands"]
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
