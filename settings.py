@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -51,7 +51,21 @@ class Settings(BaseSettings):
         None, validation_alias=AliasChoices("DISCORD_WEBHOOK_URL")
     )
 
-    @field_validator("active", mode="before")
+    webhook_url: SecretStr | None = Field(None, description="alerts are posted there as JSON")
+    webhook_secret: SecretStr | None = Field(None, description="signs what is posted there")
+    smtp_host: str | None = Field(None, description="mail server for alerts")
+    smtp_port: int = Field(587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "plain"] = "starttls"
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    email_from: str = "perennial@localhost"
+    email_to: Annotated[tuple[str, ...], NoDecode] = Field((), description="who gets alerts")
+
+    api_url: str | None = Field(None, description="the API as people open it, for links")
+    prefect_ui_url: str | None = Field(None, description="Prefect's UI as people open it")
+    mlflow_ui_url: str | None = Field(None, description="MLflow's UI as people open it")
+
+    @field_validator("active", "email_to", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         if isinstance(value, str):
@@ -91,6 +105,34 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         """MLflow tracking URI."""
         return self.mlflow_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def api_base(self) -> str | None:
+        """Where people open the API; None when it listens everywhere and nobody said where."""
+        if self.api_url:
+            return self.api_url.rstrip("/")
+        if self.api_host in {"0.0.0.0", "::", ""}:  # noqa: S104
+            return None
+        host = f"[{self.api_host}]" if ":" in self.api_host else self.api_host
+        return f"http://{host}:{self.api_port}"
+
+    @property
+    def prefect_base(self) -> str | None:
+        """Where people open Prefect's UI, if it is known."""
+        api = _shown(self.prefect_api_url)
+        return _shown(self.prefect_ui_url) or (api.removesuffix("/api") if api else None)
+
+    @property
+    def mlflow_base(self) -> str | None:
+        """Where people open MLflow's UI, if it is known."""
+        return _shown(self.mlflow_ui_url) or _shown(self.mlflow_uri)
+
+
+def _shown(url: str | None) -> str | None:
+    """The address if a browser can open it and it carries no password."""
+    if url is None or not url.startswith(("http://", "https://")) or "@" in url:
+        return None
+    return url.rstrip("/")
 
 
 @lru_cache

@@ -47,6 +47,7 @@ def reference() -> str:
         "gate": types_of.GateRules,
         "costs": types_of.Costs,
         "risk_levels[]": types_of.RiskLevel,
+        "alerts": types_of.AlertRules,
         "generator": types_of.Generator,
         "generator.drift": types_of.GeneratorDrift,
     }

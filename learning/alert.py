@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Severity: TypeAlias = Literal["info", "good", "warning", "critical"]
 FieldValue: TypeAlias = str | float | int
-Verdict: TypeAlias = Literal["new", "still_open", "repeat", "nothing"]
+# A message tells of one event, or of an incident: what lasts until something closes it.
+Phase: TypeAlias = Literal["event", "opened", "worse", "still_open", "closed"]
+Verdict: TypeAlias = Phase | Literal["repeat", "nothing"]
 
 TITLE_LENGTH = 256
 INCIDENT_LENGTH = 128
@@ -18,32 +21,30 @@ TEXT_LENGTH = 4096
 ERROR_LENGTH = 300
 
 HOUR = 3600.0
-# Within this time of the last message, the same incident is counted instead of told again.
+# Within this time of the last message, the same event is counted instead of told again.
 # A kind that is not listed is told every time.
 COALESCE_SECONDS: dict[str, float] = {
     "batch_ingested": HOUR / 6,
     "batch_refused": HOUR / 6,
-    "drift_found": 6 * HOUR,
-    "performance_below_floor": 6 * HOUR,
     "all_well": 6 * HOUR,
-    "failed": HOUR,
-    "circuit_open": 6 * HOUR,
     "bundle_refused": 6 * HOUR,
 }
+# What lasts, by the kind that closes it.
+CLOSES: dict[str, str] = {
+    "drift_over": "drift_found",
+    "performance_recovered": "performance_below_floor",
+    "recovered": "failed",
+    "circuit_closed": "circuit_open",
+    "errors_over": "errors_high",
+}
+LASTING = frozenset(CLOSES.values())
+OPEN: frozenset[Phase] = frozenset({"opened", "worse", "still_open"})
+# Calm is not told while one of these is open.
+TROUBLE = ("drift_found", "performance_below_floor")
+STILL_OPEN_SECONDS = 6 * HOUR
 # An incident that was declared over may be told again this soon, or a flapping one would
 # fill the channel, and a calm message would stand for hours over a trouble that is back.
 REOPEN_SECONDS = HOUR / 2
-# Which kinds end which: the newest of two opposites is what the reader believes.
-OPPOSITES: dict[str, tuple[str, ...]] = {
-    "drift_found": ("all_well",),
-    "performance_below_floor": ("all_well",),
-    "all_well": ("drift_found", "performance_below_floor"),
-    "failed": ("recovered",),
-    "recovered": ("failed",),
-}
-LASTING = frozenset(
-    {"drift_found", "performance_below_floor", "failed", "circuit_open", "bundle_refused"}
-)
 
 _QUOTED = re.compile(r"(?<!\w)'[^']*'|\"[^\"]*\"|`[^`]*`")
 _FOUND = re.compile(r"(?i)\b(found|got|value)\b[:=\s]\s*(?:[-+]?\.?\d[\w.:+-]*|nan|none|inf)")
@@ -55,8 +56,9 @@ _LAST_OF_TRACEBACK = re.compile(r"^\w[\w.]*(?:Error|Exception|Warning|Exit|Inter
 class Alert:
     """One thing that happened to a person's model, in words.
 
-    ``incident`` names what lasts while it repeats (a champion that drifts, a flow that fails);
-    None is told every time. Texts lose control characters and lone surrogates on the way in,
+    ``incident`` names what repeats (inputs that drift, a flow that fails); None is told every
+    time. ``level`` says how bad it is, and a rise by ``step`` above what was last told is told as
+    worse; step 0 never is. Texts lose control characters and lone surrogates on the way in,
     because neither PostgreSQL nor a chat can take them.
     """
 
@@ -66,6 +68,8 @@ class Alert:
     text: str
     fields: dict[str, FieldValue] = field(default_factory=dict)
     incident: str | None = None
+    level: float = 0.0
+    step: float = 0.0
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -73,6 +77,8 @@ class Alert:
         lines = (clean(line) for line in self.text.splitlines())
         set_field(self, "text", "\n".join(lines)[:TEXT_LENGTH])
         set_field(self, "fields", {clean(k): _clean_field(v) for k, v in self.fields.items()})
+        if not math.isfinite(self.level):
+            set_field(self, "level", 0.0)
         if self.incident is not None:
             set_field(self, "incident", clean(self.incident)[:INCIDENT_LENGTH])
 
@@ -89,17 +95,23 @@ def _clean_field(value: FieldValue) -> FieldValue:
     return value if math.isfinite(value) else "n/a"
 
 
-def without_values(text: str) -> str:
+def without_values(text: str, names: Collection[str] = ()) -> str:
     """The text on one line with quoted parts, found values and addresses replaced by ``…``.
 
-    Messages of parsers and databases repeat the cell they choked on; a chat must not.
+    Messages of parsers and databases repeat the cell they choked on; a chat must not. A quoted
+    part that is one of ``names`` (the columns of the problem) stays, since it tells nothing that
+    the schema does not.
     """
+
+    def hide(quoted: re.Match[str]) -> str:
+        return quoted[0] if quoted[0][1:-1] in names else "…"
+
     text = _WEB.sub("…", clean(text))
-    text = _QUOTED.sub("…", text)
+    text = _QUOTED.sub(hide, text)
     return _FOUND.sub(r"\1 …", text).strip()
 
 
-def one_line_error(error: str) -> str:
+def one_line_error(error: str, names: Collection[str] = ()) -> str:
     """The line of an error that says what went wrong: no traceback, no values, 300 characters."""
     lines = [line.strip() for line in error.splitlines() if line.strip()]
     if not lines:
@@ -110,26 +122,46 @@ def one_line_error(error: str) -> str:
         line = named[-1] if named else "an error without a message"
     # SQLAlchemy appends the statement with its parameters.
     line = line.split("[SQL:")[0].split("[parameters:")[0]
-    return without_values(line)[:ERROR_LENGTH]
+    return without_values(line, names)[:ERROR_LENGTH]
 
 
-def judge(kind: str, age_seconds: float | None, is_turned: bool) -> Verdict:
-    """What to do with an alert, by the age of the last message of its incident (None: none yet).
+@dataclass(frozen=True)
+class Told:
+    """The last message of an incident; a message from the future has a negative age."""
 
-    ``is_turned`` says that the opposite was told since that message: calm after trouble, or
-    trouble after calm. A message from the future, after the clock went back, counts by its
-    distance, so that a stepped clock silences nothing for longer than the window.
+    phase: Phase
+    age_seconds: float
+    level: float = 0.0
+
+
+def chain(kind: str) -> tuple[str, ...]:
+    """The kinds whose messages tell of the same incident as this kind's."""
+    opening = CLOSES.get(kind, kind)
+    return (opening, *(closing for closing, opened in CLOSES.items() if opened == opening))
+
+
+def judge(
+    alert: Alert, last: Told | None, still_open_seconds: float = STILL_OPEN_SECONDS
+) -> Verdict:
+    """What an alert is told as, after the last message of its incident (None: none yet).
+
+    After the clock went back a message counts by its distance, so that a stepped clock silences
+    nothing for longer than the window.
     """
-    if kind == "recovered":
-        return "new" if is_turned else "nothing"
-    if age_seconds is None:
-        return "new"
-    window = COALESCE_SECONDS.get(kind, 0.0)
-    allowed = window
-    if is_turned:
-        allowed = 0.0 if kind == "all_well" else min(window, REOPEN_SECONDS)
-    if abs(age_seconds) < allowed:
-        return "repeat"
-    if kind in LASTING and not is_turned and abs(age_seconds) < 2 * window:
-        return "still_open"
-    return "new"
+    if alert.kind in CLOSES:
+        return "closed" if last is not None and last.phase in OPEN else "nothing"
+    if alert.kind in LASTING:
+        return _judge_lasting(alert, last, still_open_seconds)
+    window = COALESCE_SECONDS.get(alert.kind, 0.0)
+    return "repeat" if last is not None and abs(last.age_seconds) < window else "event"
+
+
+def _judge_lasting(alert: Alert, last: Told | None, still_open_seconds: float) -> Verdict:
+    if last is None or last.phase == "event":
+        return "opened"
+    age = abs(last.age_seconds)
+    if last.phase == "closed":
+        return "repeat" if age < min(REOPEN_SECONDS, still_open_seconds) else "opened"
+    if alert.step > 0 and alert.level >= last.level + alert.step:
+        return "worse"
+    return "repeat" if age < still_open_seconds else "still_open"

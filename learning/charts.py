@@ -1,12 +1,14 @@
-"""Charts of one evaluation, as PNG bytes."""
+"""Charts of one evaluation, and of a metric over time, as PNG bytes."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
@@ -38,6 +40,37 @@ def evaluation_charts(
             charts["precision_recall.png"] = _png(_precision_recall(y, output[:, 1]))
     charts["confusion_matrix.png"] = _png(_confusion(classes, y, said))
     return charts
+
+
+def metric_chart(
+    name: str,
+    times: Sequence[datetime],
+    values: Sequence[float],
+    band: tuple[Sequence[float], Sequence[float]] | None,
+    limit: float | None,
+) -> bytes:
+    """A small PNG of a metric over time (aware UTC), its interval as a band, its limit as a line.
+
+    Values that are not finite leave gaps. Raises ValueError when none is finite.
+    """
+    y = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(y).any():
+        raise ValueError(f"{name}: found no finite value; expected one or more to draw")
+    figure = Figure(figsize=(6, 2.6), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    when = np.array([time.replace(tzinfo=None) for time in times], dtype="datetime64[us]")
+    axes.plot(when, y, marker="o", markersize=3, linewidth=1.5, label=_plain(name))
+    if band is not None:
+        low, high = (np.asarray(side, dtype=np.float64) for side in band)
+        axes.fill_between(when, low, high, alpha=0.25, linewidth=0)
+    if limit is not None:
+        axes.axhline(limit, color="tab:red", linestyle="--", linewidth=1, label="limit")
+    axes.legend(loc="upper left", fontsize=8)
+    axes.grid(alpha=0.3)
+    locator = axes.xaxis.get_major_locator()
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axes.tick_params(labelsize=8)
+    return _png(figure)
 
 
 def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,10 +49,21 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def most_frequent(reasons: Mapping[str, int], n: int) -> str:
-    """The ``n`` most frequent reasons with their counts, without the values they quote."""
+def story(what: str, done: str = "", to_do: str = "Nothing.") -> str:
+    """The lines of an alert: what happened, what was done without the reader, what is left."""
+    lines = [what, f"By itself: {done}" if done else "", f"To do: {to_do}"]
+    return "\n".join(line for line in lines if line)
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with three significant digits; ``n/a`` when it is not finite."""
+    return f"{100 * share:.3g}%" if math.isfinite(share) else "n/a"
+
+
+def most_frequent(reasons: Mapping[str, int], n: int, names: Collection[str] = ()) -> str:
+    """The ``n`` most frequent reasons with their counts, without values; ``names`` are columns."""
     ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:n]
-    return ", ".join(f"{without_values(reason)} ({count:,})" for reason, count in ordered)
+    return ", ".join(f"{without_values(reason, names)} ({count:,})" for reason, count in ordered)
 
 
 def _p_value(value: float) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from learning.alert_rules import AlertRules
 from learning.performance_rules import (
     PerformanceRules,
     Slice,
@@ -33,6 +34,7 @@ from learning.spans import Span
 
 __all__ = [
     "NAME",
+    "AlertRules",
     "Costs",
     "DriftKind",
     "DriftRules",
@@ -146,6 +148,7 @@ class Problem(Section):
         ),
         description="bands of the positive class's probability",
     )
+    alerts: AlertRules = Field(AlertRules(), description="which alerts go where")
     generator: Generator | None = Field(None, description="the seeded generator, if any")
 
     @model_validator(mode="after")

@@ -20,11 +20,12 @@ from sqlalchemy import text
 from settings import Settings
 from storage import models
 from storage.bundles import BundleError, read_bundle
-from storage.channels import find_channel
+from storage.channels import Channel, find_channel
 from storage.database import open_engine, reading
 from storage.pointers import acknowledgements, read_pointer
 from storage.problems import ProblemError, load_problem, problem_folders
 from storage.runs import last_runs
+from tasks.senders import senders_of
 
 LEAST_FREE_GB = 1.0
 # Two connections that checkpoint a WAL at once can corrupt it in these versions.
@@ -49,7 +50,7 @@ def examine(settings: Settings) -> list[Finding]:
     findings = [_python(), _home(settings), _disk(settings), _sqlite(settings), _database(settings)]
     for name in settings.active:
         findings += list(_problem(settings, name))
-    findings += [_mlflow(settings), _prefect(settings), _api(settings), _discord(settings)]
+    findings += [_mlflow(settings), _prefect(settings), _api(settings), *_alerts(settings)]
     return findings
 
 
@@ -196,20 +197,27 @@ def _answers(check: str, address: str, meaning: str) -> Finding:
     return Finding(check, "ok", address)
 
 
-def _discord(settings: Settings) -> Finding:
-    if settings.discord_webhook_url is None:
-        return Finding("Discord", "ok", "no webhook is set; alerts go to the log and the status")
+def _alerts(settings: Settings) -> list[Finding]:
+    """Each channel of alerts that has an address, or one word that there is none."""
+    names = [sender.name for sender in senders_of(settings)]
+    if not names:
+        return [Finding("alerts", "ok", "no channel is set; they go to the log and the status")]
     try:
         engine = open_engine(settings.sql_url)
         with reading(engine) as connection:
-            channel = find_channel(connection, "discord")
+            found = {name: find_channel(connection, name) for name in names}
         engine.dispose()
     except Exception as error:
-        return Finding("Discord", "warning", type(error).__name__, "see the database check")
+        return [Finding("alerts", "warning", type(error).__name__, "see the database check")]
+    return [_channel(name, channel) for name, channel in found.items()]
+
+
+def _channel(name: str, channel: Channel | None) -> Finding:
+    check = f"alerts by {name}"
     if channel is not None and not channel.is_enabled:
-        to_do = "set a webhook that works in DISCORD_WEBHOOK_URL"
-        return Finding("Discord", "problem", f"switched off: {channel.reason}", to_do)
-    return Finding("Discord", "ok", "a webhook is set")
+        to_do = "mend the setting that it names; the next alert tries it"
+        return Finding(check, "problem", f"switched off: {channel.reason}", to_do)
+    return Finding(check, "ok", "an address is set")
 
 
 def _nearest(path: Path) -> Path:

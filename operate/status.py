@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
 
+from learning.alert_rules import CHANNELS
 from settings import Settings
 from storage import models, outbox, releases, reports, runs
 from storage.channels import find_channel
@@ -18,6 +19,7 @@ from storage.database import open_engine, reading, upgrade
 from storage.pointers import Pointer, acknowledgements, read_pointer
 from storage.problems import load_problem, problem_folders
 from storage.quarantine import count_waiting
+from tasks.senders import senders_of
 
 NEWEST_ALERTS = 8
 
@@ -27,15 +29,22 @@ def read_status(settings: Settings, problem: str | None) -> dict[str, Any]:
     with _tables(settings, problem) as connection:
         names = (problem,) if problem else settings.active
         found = [_problem(settings, connection, name) for name in names]
-        channel = find_channel(connection, "discord")
-        waiting = outbox.count_waiting(connection)
-    discord: dict[str, Any] = {
-        "is_enabled": channel is not None and channel.is_enabled,
-        "waiting": waiting,
+        channels = {name: _channel(settings, connection, name) for name in CHANNELS}
+    return {"problems": found, "discord": channels["discord"], "channels": channels}
+
+
+def _channel(settings: Settings, connection: Connection, name: str) -> dict[str, Any]:
+    """Whether a channel tells alerts, how many wait for it, and why it is off if it is."""
+    channel = find_channel(connection, name)
+    is_set = name in {sender.name for sender in senders_of(settings)}
+    told: dict[str, Any] = {
+        "is_set": is_set,
+        "is_enabled": is_set and (channel is None or channel.is_enabled),
+        "waiting": outbox.count_waiting(connection, (name,)),
     }
-    if channel is not None and channel.reason:
-        discord["reason"] = channel.reason
-    return {"problems": found, "discord": discord}
+    if is_set and channel is not None and channel.reason:
+        told["reason"] = channel.reason
+    return told
 
 
 @contextmanager
@@ -83,6 +92,7 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
         "drift_share": None if drift is None else drift.drift_share,
         "drift": None if drift is None else drift.reason,
         "is_drifted": drift is not None and drift.is_drifted,
+        "drift_report": _report(settings, name, drift),
         "decision": decided[0].reason if decided else None,
         "quarantine": {"waiting": count_waiting(connection, name)},
         "last_runs": last,
@@ -91,6 +101,13 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
         if not is_damaged
         else "failing: the file that says what is served is damaged; the loop's next run mends it",
     }
+
+
+def _report(settings: Settings, name: str, drift: Any) -> str | None:
+    """Where the latest drift document is read, if there is one."""
+    if drift is None or drift.report is None or settings.api_base is None:
+        return None
+    return f"{settings.api_base}/problems/{name}/drift/report"
 
 
 def _pointer(settings: Settings, name: str) -> tuple[Pointer | None, bool]:
@@ -103,6 +120,7 @@ def _pointer(settings: Settings, name: str) -> tuple[Pointer | None, bool]:
 def _alert(entry: outbox.Entry) -> dict[str, Any]:
     return {
         "kind": entry.alert.kind,
+        "phase": entry.phase,
         "severity": entry.alert.severity,
         "title": entry.alert.title,
         "created_at": entry.created_at,
@@ -132,6 +150,8 @@ def show_status(found: dict[str, Any], console: Console) -> None:
         table.add_row("health", problem["health"])
         table.add_row("servers", str(problem["servers"]))
         table.add_row("drift", problem["drift"] or "not checked yet")
+        if problem["drift_report"]:
+            table.add_row("drift report", problem["drift_report"])
         if live is not None and live["value"] is not None:
             interval = f"[{live['low']:.3f}, {live['high']:.3f}]".replace("[", r"\[")
             text = f"{live['metric']} {live['value']:.3f} {interval} on {live['rows']} labels"
@@ -149,11 +169,14 @@ def show_status(found: dict[str, Any], console: Console) -> None:
         for alert in problem["alerts"]:
             line = f"{alert['created_at']:%m-%d %H:%M:%S} {alert['severity']:8} {alert['title']}"
             console.print(line, markup=False)
-    discord = found["discord"]
-    if not discord["is_enabled"]:
-        console.print(
-            f"Discord: off ({discord.get('reason') or 'no webhook is set'})", markup=False
-        )
+    for name, channel in found["channels"].items():
+        console.print(f"alerts by {name}: {_spoken(channel)}", markup=False)
+
+
+def _spoken(channel: dict[str, Any]) -> str:
+    if channel["is_enabled"]:
+        return f"on, {channel['waiting']} waiting"
+    return f"off ({channel.get('reason') or 'no address is set'})"
 
 
 def read_history(settings: Settings, problem: str | None, newest: int) -> dict[str, Any]:

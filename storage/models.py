@@ -52,6 +52,12 @@ def find_version(connection: Connection, problem: str, version: int) -> Row[Any]
     ).first()
 
 
+def of_run(connection: Connection, problem: str, run_id: str) -> Row[Any] | None:
+    """The version that a run of the loop trained, or None."""
+    query = select(models).where(models.c.problem == problem, models.c.run_id == run_id)
+    return connection.execute(query).first()
+
+
 def champion(connection: Connection, problem: str) -> Row[Any] | None:
     """The version in state ``champion``, or None before the first promotion."""
     return connection.execute(

@@ -52,6 +52,30 @@ def drift_of_run(connection: Connection, run_id: str) -> Row[Any] | None:
     return connection.execute(select(drift_results).where(drift_results.c.run_id == run_id)).first()
 
 
+def drift_until(
+    connection: Connection, problem: str, until: datetime, newest: int
+) -> Sequence[Row[Any]]:
+    """The newest drift results that were kept until a moment, newest first."""
+    return connection.execute(
+        select(drift_results)
+        .where(drift_results.c.problem == problem, drift_results.c.checked_at <= until)
+        .order_by(drift_results.c.id.desc())
+        .limit(newest)
+    ).all()
+
+
+def performance_until(
+    connection: Connection, problem: str, until: datetime, newest: int
+) -> Sequence[Row[Any]]:
+    """The newest measurements that were kept until a moment, newest first."""
+    return connection.execute(
+        select(performance_metrics)
+        .where(performance_metrics.c.problem == problem, performance_metrics.c.measured_at <= until)
+        .order_by(performance_metrics.c.id.desc())
+        .limit(newest)
+    ).all()
+
+
 def gate_decision(connection: Connection, run_id: str) -> Row[Any] | None:
     """The gate's decision in one run, or None."""
     return connection.execute(

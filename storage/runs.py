@@ -73,6 +73,12 @@ def commit_step(
     insert_missing(connection, steps, row, ("run_id", "step", "input_hash"))
 
 
+def flow_run_id_of(connection: Connection, run_id: str) -> str | None:
+    """Prefect's id of a run, None when Prefect did not run it."""
+    found = connection.scalar(select(runs.c.flow_run_id).where(runs.c.run_id == run_id))
+    return None if found is None else str(found)
+
+
 def previous_run(connection: Connection, problem: str, flow: str) -> Row[Any] | None:
     """The last ended run of a flow, or None."""
     return connection.execute(

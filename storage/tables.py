@@ -288,17 +288,28 @@ alerts = Table(
     Column("text", Text, nullable=False),
     Column("fields", Json, nullable=False),
     Column("incident", String(128), comment="repeats of one incident share a row"),
+    _name("phase", comment="event, opened, worse, still_open, closed"),
+    Column("level", Float, nullable=False, comment="how bad, to know worse by"),
     Column("repeats", Integer, nullable=False, default=0),
     Column("repeat_ids", Json, nullable=False, comment="event ids of the newest repeats"),
     _name("state", comment="waiting, sent, logged, dropped"),
-    Column("attempts", Integer, nullable=False, default=0),
-    Column("last_error", Text),
     _time("clock", nullable=True),
     _time("created_at"),
+    Index(None, "state"),
+    Index(None, "problem", "incident", "kind"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("alert_id", BigId, primary_key=True, autoincrement=False),
+    _name("channel", primary_key=True, comment="discord, email, webhook"),
+    _name("state", comment="waiting, sent, off, dropped"),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("last_error", Text),
     _time("not_before"),
     _time("sent_at", nullable=True),
-    Index(None, "state", "not_before"),
-    Index(None, "problem", "kind", "incident"),
+    Index(None, "channel", "state", "not_before"),
 )
 
 channels = Table(

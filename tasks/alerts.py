@@ -1,21 +1,34 @@
-"""Tell people what waits in the outbox: through Discord, or by the log where there is none."""
+"""Tell people what waits in the outbox: through each channel, or by the log where there is none."""
 
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from loguru import logger
 from sqlalchemy import Connection, Engine
 
-from storage import channels, outbox
+from learning.alert_rules import CHANNELS
+from storage import channels, deliveries, outbox
 from storage.database import reading, writing
+from storage.deliveries import Delivery
 from storage.outbox import Entry
-from tasks.discord import TIMEOUT_SECONDS, Failed, Outcome, Refused, RetryAfter, Sent, send
+from tasks.sending import (
+    TIMEOUT_SECONDS,
+    Dropped,
+    Failed,
+    Message,
+    Outcome,
+    RetryAfter,
+    Sender,
+    Sent,
+    SwitchedOff,
+)
 
-CHANNEL = "discord"
 BUDGET_SECONDS = 20.0
 SHORTEST_TIMEOUT_SECONDS = 0.2
 # While one process sends an alert, others leave it alone for this long.
@@ -25,44 +38,121 @@ LONGEST_BACKOFF_SECONDS = 1800.0
 # Tries of one alert, two to three hours in all.
 MOST_ATTEMPTS = 12
 LOGGED_AT_ONCE = 200
-
-SWITCHED_OFF = {
-    0: "is not a web address",
-    401: "was refused (401): the token is wrong",
-    403: "was refused (403): posting is forbidden",
-    404: "was refused (404): the webhook does not exist any more",
-}
-REDIRECTED = "answers with a redirect; use the address that Discord shows"
 LOG_LEVELS = {"info": "INFO", "good": "INFO", "warning": "WARNING", "critical": "ERROR"}
+
+Compose = Callable[[Entry], Message]
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """What one delivery did; ``disabled_reason`` is set while the channel is switched off."""
+    """What one delivery did: messages sent by all channels, alerts logged, alerts that wait.
+
+    ``off`` has the reason of each channel that is switched off.
+    """
 
     sent: int = 0
     logged: int = 0
     waiting: int = 0
-    disabled_reason: str | None = None
+    off: dict[str, str] = field(default_factory=dict)
 
 
 def deliver(
     engine: Engine,
-    webhook_url: str | None,
+    senders: Sequence[Sender],
     now: datetime,
     budget_seconds: float = BUDGET_SECONDS,
+    compose: Compose = Message,
 ) -> Delivered:
     """Tell what is due, oldest first per problem, within ``budget_seconds``; never raises.
 
-    What cannot be told now waits; the next call goes on with it. No call sleeps.
+    Each channel tells in a thread of its own, so that one that hangs holds up no other. What
+    cannot be told now waits; the next call goes on with it. No call sleeps.
     """
     try:
-        if not webhook_url:
-            return _log_all(engine, now, None)
-        return _send_all(engine, webhook_url, now, budget_seconds)
+        return _deliver(engine, senders, now, budget_seconds, compose)
     except Exception as error:  # alerts never delay or fail the loop
         logger.warning("alerts could not be delivered: {}", type(error).__name__)
         return Delivered()
+
+
+def _deliver(
+    engine: Engine,
+    senders: Sequence[Sender],
+    now: datetime,
+    budget_seconds: float,
+    compose: Compose,
+) -> Delivered:
+    with writing(engine) as connection:
+        for name in set(CHANNELS) - {sender.name for sender in senders}:
+            deliveries.switch_off(connection, name, None)
+    posts = [_Post(engine, sender, now, budget_seconds, compose) for sender in senders]
+    for post in posts[1:]:
+        post.thread.start()
+    if posts:
+        posts[0].run()  # the usual one channel needs no thread
+    for post in posts[1:]:
+        post.thread.join()
+    logged = _settle_all(engine)
+    with reading(engine) as connection:
+        waiting = outbox.count_waiting(connection)
+    off = {post.sender.name: post.off for post in posts if post.off is not None}
+    return Delivered(sum(post.n_sent for post in posts), logged, waiting, off)
+
+
+class _Post:
+    """One channel's part of a delivery."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        sender: Sender,
+        now: datetime,
+        budget_seconds: float,
+        compose: Compose,
+    ) -> None:
+        self.sender = sender
+        self.n_sent = 0
+        self.off: str | None = None
+        self.thread = threading.Thread(target=self.run, name=f"tell-{sender.name}")
+        self._engine = engine
+        self._now = now
+        self._started = time.monotonic()
+        self._budget_seconds = budget_seconds
+        self._compose = compose
+
+    def run(self) -> None:
+        """Tell what is due; never raises."""
+        try:
+            with writing(self._engine) as connection:
+                name, identity = self.sender.name, self.sender.identity
+                channel = channels.open_channel(connection, name, identity, self._now)
+                if not channel.is_enabled:
+                    self.off = channel.reason or "switched off"
+                    deliveries.switch_off(connection, name, self.off)
+            while self.off is None and self._tell_next():
+                pass
+        except Exception as error:  # another channel may still tell it
+            kind = type(error).__name__
+            logger.warning("alerts wait for {}: {}", self.sender.name, kind)
+
+    def _tell_next(self) -> bool:
+        # A sender takes up to twice its timeout.
+        timeout = min(TIMEOUT_SECONDS, (self._budget_seconds - self._elapsed()) / 2)
+        if timeout < SHORTEST_TIMEOUT_SECONDS:
+            return False
+        delivery = _claim_next(self._engine, self.sender.name, self._at())
+        if delivery is None:
+            return False
+        outcome = self.sender.send(self._compose(delivery.entry), timeout)
+        self.off = _settle(self._engine, delivery, outcome, self._at())
+        self.n_sent += isinstance(outcome, Sent)
+        return True
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+    def _at(self) -> datetime:
+        return self._now + timedelta(seconds=self._elapsed())
 
 
 def backoff_seconds(event_id: str, attempts: int) -> float:
@@ -75,95 +165,68 @@ def backoff_seconds(event_id: str, attempts: int) -> float:
     return whole * (0.5 + 0.5 * int.from_bytes(digest[:4], "big") / 2**32)
 
 
-def _send_all(engine: Engine, url: str, now: datetime, budget_seconds: float) -> Delivered:
+def _claim_next(engine: Engine, name: str, at: datetime) -> Delivery | None:
     with writing(engine) as connection:
-        channel = channels.open_channel(connection, CHANNEL, url, now)
-    if not channel.is_enabled:
-        return _log_all(engine, now, channel.reason)
-    started, sent = time.monotonic(), 0
-    while True:
-        elapsed = time.monotonic() - started
-        # `send` takes up to twice its timeout.
-        timeout = min(TIMEOUT_SECONDS, (budget_seconds - elapsed) / 2)
-        if timeout < SHORTEST_TIMEOUT_SECONDS:
-            break
-        entry = _claim_next(engine, now + timedelta(seconds=elapsed))
-        if entry is None:
-            break
-        outcome = send(url, entry, timeout)
-        answered_at = now + timedelta(seconds=time.monotonic() - started)
-        if off := _settle(engine, entry, outcome, answered_at):
-            return _log_all(engine, answered_at, off, sent)
-        sent += isinstance(outcome, Sent)
-    with reading(engine) as connection:
-        return Delivered(sent=sent, waiting=outbox.count_waiting(connection))
-
-
-def _claim_next(engine: Engine, at: datetime) -> Entry | None:
-    with writing(engine) as connection:
-        channel = channels.find_channel(connection, CHANNEL)
+        channel = channels.find_channel(connection, name)
         if channel is None or not channel.is_enabled or channel.is_paused(at):
             return None  # another process may have been told to wait meanwhile
-        for entry in outbox.due(connection, at, limit=1):
-            if outbox.claim(connection, entry, at + timedelta(seconds=CLAIM_SECONDS)):
-                return entry
+        for delivery in deliveries.due(connection, name, at, limit=1):
+            if deliveries.claim(connection, delivery, at + timedelta(seconds=CLAIM_SECONDS)):
+                return delivery
     return None
 
 
-def _settle(engine: Engine, entry: Entry, outcome: Outcome, at: datetime) -> str | None:
+def _settle(engine: Engine, delivery: Delivery, outcome: Outcome, at: datetime) -> str | None:
     """Write down what became of an alert; the reason when the channel is now switched off."""
+    n_tries, event_id = delivery.attempts + 1, delivery.entry.event_id
     with writing(engine) as connection:
         match outcome:
             case Sent():
-                outbox.mark_sent(connection, entry.id, at)
+                deliveries.mark_sent(connection, delivery, at)
             case RetryAfter(seconds):
                 # Being told to wait is no failed try: it does not count against the alert.
-                _postpone(connection, entry, at + timedelta(seconds=seconds), "asked to wait", 0)
-            case Failed(error) if entry.attempts + 1 < MOST_ATTEMPTS:
-                wait = timedelta(seconds=backoff_seconds(entry.event_id, entry.attempts + 1))
-                _postpone(connection, entry, at + wait, error, 1)
-            case Failed(error):
-                _drop(connection, entry, error)
-            case Refused(status) if status in SWITCHED_OFF or 300 <= status < 400:
-                reason = f"DISCORD_WEBHOOK_URL {SWITCHED_OFF.get(status, REDIRECTED)}"
-                channels.disable_channel(connection, CHANNEL, reason, at)
-                logger.error("Discord is switched off until its address changes: {}", reason)
+                _postpone(connection, delivery, at + timedelta(seconds=seconds), "asked to wait", 0)
+            case Failed(error) if n_tries < MOST_ATTEMPTS:
+                wait = timedelta(seconds=backoff_seconds(event_id, n_tries))
+                _postpone(connection, delivery, at + wait, error, 1)
+            case Failed(error) | Dropped(error):
+                if deliveries.mark_dropped(connection, delivery, error):
+                    _log(delivery.entry, f"not sent by {delivery.channel}, {error}")
+            case SwitchedOff(reason):
+                channels.disable_channel(connection, delivery.channel, reason, at)
+                deliveries.switch_off(connection, delivery.channel, reason)
+                text = "{} is switched off until its settings change: {}"
+                logger.error(text, delivery.channel, reason)
                 return reason
-            case Refused(status):
-                _drop(connection, entry, f"Discord answered {status}")
     return None
 
 
 def _postpone(
-    connection: Connection, entry: Entry, until: datetime, error: str, n_attempts: int
+    connection: Connection, delivery: Delivery, until: datetime, error: str, n_attempts: int
 ) -> None:
-    outbox.mark_retry(connection, entry.id, until, error, n_attempts)
+    deliveries.mark_retry(connection, delivery, until, error, n_attempts)
     # The whole channel waits: what ails one post ails the next, and the order stays.
-    channels.pause_channel(connection, CHANNEL, until)
+    channels.pause_channel(connection, delivery.channel, until)
 
 
-def _drop(connection: Connection, entry: Entry, error: str) -> None:
-    if outbox.mark_dropped(connection, entry.id, error):
-        _log(entry, f"not sent, {error}")
-
-
-def _log_all(engine: Engine, now: datetime, why: str | None, sent: int = 0) -> Delivered:
+def _settle_all(engine: Engine) -> int:
+    """Sum up alerts that no channel has waiting any more; those told by none are logged."""
     n_logged = 0
-    while entries := _mark_logged(engine, now, why):
-        for entry in entries:
-            _log(entry, None)
-        n_logged += len(entries)
-    return Delivered(sent=sent, logged=n_logged, disabled_reason=why)
-
-
-def _mark_logged(engine: Engine, now: datetime, why: str | None) -> list[Entry]:
-    with writing(engine) as connection:
-        waiting = outbox.due(connection, None, LOGGED_AT_ONCE)
-        return [entry for entry in waiting if outbox.mark_logged(connection, entry.id, now, why)]
+    while True:
+        with writing(engine) as connection:
+            entries = outbox.unsettled(connection, LOGGED_AT_ONCE)
+            settled = [(entry, deliveries.settle_alert(connection, entry)) for entry in entries]
+        for entry, found in settled:
+            if found is not None and found[0] == "logged":
+                _log(entry, found[1])
+                n_logged += 1
+        if not any(found for _, found in settled):
+            return n_logged
 
 
 def _log(entry: Entry, why: str | None) -> None:
     alert = entry.alert
     bound = logger.bind(event_id=entry.event_id, problem=entry.problem, kind=alert.kind)
     tail = f" ({why})" if why else ""
-    bound.log(LOG_LEVELS[alert.severity], "{}: {}{}", alert.title, alert.text, tail)
+    text = alert.text.replace("\n", " ")
+    bound.log(LOG_LEVELS[alert.severity], "{}: {}{}", alert.title, text, tail)

@@ -112,7 +112,7 @@ def _note(
             keep_rows(connection, run.name, batch_id, _kept(checked, problem))
             trim_quarantine(run, connection)
             alert = alert_text.batch_ingested(
-                source, stored.n_rows, stored.n_quarantined, checked.reasons
+                source, stored.n_rows, stored.n_quarantined, checked.reasons, run.column_names
             )
             run.alert(connection, alert, batch_id)
 

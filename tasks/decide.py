@@ -67,6 +67,9 @@ def decide(
             metric = performance.metric if performance is not None else "performance"
             value = performance.value if performance is not None else None
             run.alert(connection, alert_text.all_well(version, drift.drift_share, metric, value))
+        if not state.is_circuit_open:
+            why = f"Challengers refused in a row: {state.refusals_in_a_row}."
+            run.alert(connection, alert_text.circuit_closed(why))
         if not decision.go and state.is_circuit_open and decision.trigger is not None:
             run.alert(connection, alert_text.circuit_open(state.refusals_in_a_row, decision.reason))
     show_decision(run, decision)

@@ -1,103 +1,93 @@
-"""One post to a Discord webhook; the only importer of discord-webhook."""
+"""Posts to a Discord webhook; the only importer of discord-webhook."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import math
-import queue
 import re
-import threading
-from dataclasses import dataclass
-from typing import Any, TypeAlias
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from typing import Any
 
-from storage.outbox import Entry
+from tasks.sending import (
+    NO_ADDRESS,
+    Link,
+    Message,
+    Outcome,
+    SwitchedOff,
+    bounded,
+    is_web_address,
+    web_outcome,
+)
 
+SETTING = "DISCORD_WEBHOOK_URL"
 COLOURS = {"info": 0x3498DB, "good": 0x2ECC71, "warning": 0xF1C40F, "critical": 0xE74C3C}
 TITLE_LENGTH, DESCRIPTION_LENGTH, FOOTER_LENGTH = 256, 4096, 256
 FIELD_NAME_LENGTH, FIELD_VALUE_LENGTH, MOST_FIELDS = 256, 1024, 25
 TOTAL_LENGTH = 6000
-
-TIMEOUT_SECONDS = 5.0
-DEFAULT_RETRY_AFTER_SECONDS = 60.0
-LONGEST_RETRY_AFTER_SECONDS = 86_400.0
+PICTURE = "metric.png"
 
 # Markdown, mentions (<@id>, @everyone), emoji (:name:) and bare links (https:).
 _MARKDOWN = re.compile(r"([\\*_~`|<>\[\]()#@:-])")
+# What would end a link's address, or the address itself.
+_UNSAFE = re.compile(r"[\s()<>\[\]\\\"'`]")
 
 
-@dataclass(frozen=True)
-class Sent:
-    """Discord took the message."""
+class DiscordSender:
+    """A webhook of a Discord channel."""
+
+    name = "discord"
+
+    def __init__(self, url: str) -> None:
+        self.identity = url
+
+    def send(self, message: Message, timeout_seconds: float) -> Outcome:
+        """What Discord said to one alert; never raises."""
+        if not is_web_address(self.identity):
+            return SwitchedOff(f"{SETTING} {NO_ADDRESS}")
+        return bounded(lambda: self._post(message, timeout_seconds), timeout_seconds)
+
+    def _post(self, message: Message, timeout_seconds: float) -> Outcome:
+        from discord_webhook import DiscordWebhook
+
+        webhook = DiscordWebhook(
+            self.identity,
+            username="Perennial",
+            embeds=[compose(message)],
+            allowed_mentions={"parse": []},
+            timeout=timeout_seconds,
+        )
+        if message.picture is not None:
+            webhook.add_file(file=message.picture, filename=PICTURE)
+        # Not `execute`: it decodes an empty body as JSON, and with `rate_limit_retry` it
+        # sleeps as long as the server says, without bound.
+        answer: Any = webhook.api_post_request()
+        status = int(answer.history[0].status_code if answer.history else answer.status_code)
+        retry_after = answer.headers.get("Retry-After")
+        return web_outcome("Discord", SETTING, status, retry_after, answer.content)
 
 
-@dataclass(frozen=True)
-class RetryAfter:
-    """Discord asks to wait; nothing may be sent through this webhook before."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Discord will not take it, however often; ``status`` 0: the address is not a web address."""
-
-    status: int
-
-
-@dataclass(frozen=True)
-class Failed:
-    """It is not known that Discord took it; ``error`` never holds the address."""
-
-    error: str
-
-
-Outcome: TypeAlias = Sent | RetryAfter | Refused | Failed
-
-
-def send(url: str, entry: Entry, timeout_seconds: float = TIMEOUT_SECONDS) -> Outcome:
-    """What Discord said to one alert; never raises.
-
-    The post runs in a thread of its own that is left behind after twice ``timeout_seconds``:
-    the HTTP timeout starts anew with each byte, so a dripping answer would never end.
-    """
-    try:
-        address = urlsplit(url)
-        if address.scheme not in {"http", "https"} or not address.hostname:
-            return Refused(0)
-    except ValueError:
-        return Refused(0)
-    answers: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-    worker = threading.Thread(
-        target=lambda: answers.put(_post(url, entry, timeout_seconds)), daemon=True
-    )
-    worker.start()
-    try:
-        return answers.get(timeout=2 * timeout_seconds)
-    except queue.Empty:
-        return Failed(f"no whole answer within {2 * timeout_seconds:g} s")
-
-
-def compose(entry: Entry) -> dict[str, Any]:
+def compose(message: Message) -> dict[str, Any]:
     """The embed for an alert: escaped, and within Discord's lengths one by one and in sum."""
+    entry = message.entry
     alert = entry.alert
     footer = cut(f"{entry.problem} · {entry.event_id}", FOOTER_LENGTH)
     title = cut(escape(alert.title), TITLE_LENGTH)
     description = cut(escape(alert.text), DESCRIPTION_LENGTH)
+    links = linked(message.links)
     left = TOTAL_LENGTH - sum(length(part) for part in (title, description, footer))
+    left -= length(links) + len("Look at")
     shown = dict(alert.fields)
-    if entry.repeats:
+    if entry.repeats and entry.phase != "closed":
         shown["Happened again"] = f"{entry.repeats} times before this was sent"
     fields = []
-    for name, value in list(shown.items())[:MOST_FIELDS]:
+    for name, value in list(shown.items())[: MOST_FIELDS - bool(links)]:
         label = cut(escape(name), FIELD_NAME_LENGTH) or "–"
         content = cut(escape(str(value)), FIELD_VALUE_LENGTH) or "–"
         left -= length(label) + length(content)
         if left < 0:
             break
         fields.append({"name": label, "value": content, "inline": len(content) <= 40})
-    return {
+    if links:
+        fields.append({"name": "Look at", "value": links, "inline": False})
+    embed = {
         "title": title or "–",
         "description": description or "–",
         "color": COLOURS[alert.severity],
@@ -105,6 +95,23 @@ def compose(entry: Entry) -> dict[str, Any]:
         "footer": {"text": footer},  # plain: Discord shows no markdown here
         "fields": fields,
     }
+    if message.picture is not None:
+        embed["image"] = {"url": f"attachment://{PICTURE}"}
+    return embed
+
+
+def linked(links: Sequence[Link]) -> str:
+    """The links as Discord shows them, those that fit; their addresses are our settings'."""
+    shown: list[str] = []
+    for link in links:
+        text = f"[{escape(link.label)}]({_UNSAFE.sub(_quoted, link.url)})"
+        if length(" · ".join([*shown, text])) <= FIELD_VALUE_LENGTH:
+            shown.append(text)
+    return " · ".join(shown)
+
+
+def _quoted(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode())
 
 
 def escape(text: str) -> str:
@@ -126,51 +133,3 @@ def cut(text: str, limit: int) -> str:
     if (len(kept) - len(kept.rstrip("\\"))) % 2:
         kept = kept[:-1]  # half of an escaped character
     return kept + "…"
-
-
-def _post(url: str, entry: Entry, timeout_seconds: float) -> Outcome:
-    try:
-        from discord_webhook import DiscordWebhook
-
-        webhook = DiscordWebhook(
-            url,
-            username="Perennial",
-            embeds=[compose(entry)],
-            allowed_mentions={"parse": []},
-            timeout=timeout_seconds,
-        )
-        # Not `execute`: it decodes an empty body as JSON, and with `rate_limit_retry` it
-        # sleeps as long as the server says, without bound.
-        return _outcome(webhook.api_post_request())
-    except Exception as error:  # whatever it is, an alert must not stop the loop
-        name = type(error).__name__
-        return Failed(f"no answer within {timeout_seconds:g} s" if "Timeout" in name else name)
-
-
-def _outcome(response: Any) -> Outcome:
-    status = int(response.status_code)
-    if response.history:
-        # A redirected POST arrives as a GET, which Discord answers with 200 and posts nothing.
-        return Refused(int(response.history[0].status_code))
-    if 200 <= status < 300:
-        return Sent()
-    if status == 429:
-        return RetryAfter(_retry_after(response.headers.get("Retry-After"), response.content))
-    if status >= 500 or status == 408:
-        return Failed(f"Discord answered {status}")
-    return Refused(status)
-
-
-def _retry_after(header: str | None, body: bytes) -> float:
-    """The longer of what header (whole seconds) and body (exact) say; a minute if neither does."""
-    said: list[Any] = [header]
-    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
-        said.append(json.loads(body)["retry_after"])  # its proxy answers with a page instead
-    seconds = []
-    for value in said:
-        try:
-            seconds.append(float(value))
-        except (ValueError, TypeError, OverflowError):
-            continue
-    usable = [value for value in seconds if math.isfinite(value) and value >= 0]
-    return min(max(usable, default=DEFAULT_RETRY_AFTER_SECONDS), LONGEST_RETRY_AFTER_SECONDS)

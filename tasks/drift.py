@@ -57,6 +57,9 @@ def watch_drift(run: Run) -> DriftResult | None:
         )
         if result.is_drifted:
             run.alert(connection, _drift_alert(result, champion.version))
+        elif result.drift_share is not None:
+            calm = alert_text.drift_over(str(champion.version), result.drift_share, result.reason)
+            run.alert(connection, calm)
     show_drift(run, result)
     return result
 

@@ -61,4 +61,5 @@ def refuse_batch(run: Run, source: str, batch_id: str, n_rows: int, reason: str)
             },
         )
         if is_new:
-            run.alert(connection, alert_text.batch_refused(source, n_rows, reason), batch_id)
+            alert = alert_text.batch_refused(source, n_rows, reason, run.column_names)
+            run.alert(connection, alert, batch_id)

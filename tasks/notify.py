@@ -9,7 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from settings import Settings
 from storage.database import open_engine
+from tasks.alert_message import Composer
 from tasks.alerts import deliver
+from tasks.senders import senders_of
 from tasks.step import step
 
 BUDGET_SECONDS = 10.0
@@ -17,13 +19,11 @@ BUDGET_SECONDS = 10.0
 
 @step("deliver alerts")
 def deliver_alerts(settings: Settings) -> int:
-    """Send due alerts to Discord, or to the log without a webhook; returns how many went out."""
-    url = settings.discord_webhook_url
+    """Send due alerts through every channel, or to the log without one; returns how many."""
     engine = open_engine(settings.sql_url)
     try:
-        told = deliver(
-            engine, url.get_secret_value() if url else None, datetime.now(UTC), BUDGET_SECONDS
-        )
+        senders, compose = senders_of(settings), Composer(settings, engine)
+        told = deliver(engine, senders, datetime.now(UTC), BUDGET_SECONDS, compose)
     except SQLAlchemyError as error:
         logger.warning("alerts wait in the outbox: {}", type(error).__name__)
         return 0

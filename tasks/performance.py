@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Row
 
 from learning import alert_text
+from learning.alert import Alert
 from learning.performance import PerformanceResult, measure_performance
 from learning.problem import label_text
 from learning.rows import Floats, Schema
@@ -90,15 +91,20 @@ def _keep(run: Run, result: PerformanceResult, manifest: Manifest, share: float 
                 "clock": run.now,
             },
         )
-        if result.is_below_floor and result.value is not None:
-            run.alert(
-                connection,
-                alert_text.performance_below_floor(
-                    manifest.version,
-                    result.metric,
-                    result.value,
-                    (result.low or 0.0, result.high or 0.0),
-                    result.floor or 0.0,
-                    result.n_rows,
-                ),
-            )
+        if (alert := _told(result, manifest.version)) is not None:
+            run.alert(connection, alert)
+
+
+def _told(result: PerformanceResult, version: str) -> Alert | None:
+    """Trouble, or its end; None while nothing can be said."""
+    if result.value is None:
+        return None
+    interval = (result.low or 0.0, result.high or 0.0)
+    floor = result.floor
+    if result.is_below_floor:
+        return alert_text.performance_below_floor(
+            version, result.metric, result.value, interval, floor or 0.0, result.n_rows
+        )
+    return alert_text.performance_recovered(
+        version, result.metric, result.value, interval, floor, result.n_rows
+    )

@@ -77,6 +77,18 @@ class Run:
             return None
         return max(self.now, datetime.now(UTC)) + ahead.time
 
+    @property
+    def column_names(self) -> frozenset[str]:
+        """The columns that the problem or its schema names: what alerts may quote."""
+        problem = self.problem
+        named = {problem.target, problem.event_time, problem.key, *problem.drop}
+        try:
+            schema = self.schema
+        except SQLAlchemyError:  # where a failure is told, the database may be what failed
+            schema = None
+        features = problem.features if schema is None else schema.features
+        return frozenset(name for name in named if name) | {one.name for one in features}
+
     @contextmanager
     def commit(self) -> Iterator[Connection]:
         """A write transaction that fails with LeaseLostError once another run has taken over."""
@@ -87,7 +99,8 @@ class Run:
     def alert(self, connection: Connection, alert: Alert, part: str = "") -> None:
         """Put an alert into the outbox, in the same transaction as what it tells of."""
         event_id = f"{self.run_id}:{alert.kind}{':' + part if part else ''}"
-        post(connection, self.name, alert, event_id, datetime.now(UTC), self.now)
+        rules = self.problem.alerts
+        post(connection, self.name, alert, event_id, datetime.now(UTC), self.now, rules)
 
     def done(self, connection: Connection, step: str, **output: object) -> None:
         """Record a step's small result."""
@@ -153,7 +166,7 @@ def _ended(run: Run) -> Iterator[None]:
             with run.commit() as connection:
                 text = f"{type(error).__name__}: {error}"
                 end_run(connection, run.run_id, "failed", text[:2000])
-                run.alert(connection, alert_text.failed(run.flow, text))
+                run.alert(connection, alert_text.failed(run.flow, text, run.column_names))
         except (LeaseLostError, SQLAlchemyError) as second:
             logger.warning("{}: the failure was not written down: {}", run.name, second)
         raise

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.parser import BytesParser
+from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -59,6 +61,7 @@ class FakeDiscord:
         self.script: list[Answer] = []
         self.payloads: list[dict[str, Any]] = []
         self.methods: list[str] = []
+        self.pictures: list[bytes] = []
         self.is_closing = threading.Event()
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"fake": self})
@@ -118,13 +121,29 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        payload = json.loads(body)
+        kind = self.headers.get("Content-Type", "")
+        if kind.startswith("multipart/form-data"):
+            payload = self._message(kind, body)
+        else:
+            payload = json.loads(body)
         answer = self.fake.take("POST", payload)
         if answer is OK and (problem := _mistake(payload)):
             answer = refusal(400, problem)
         elif answer is OK and parse_qs(urlsplit(self.path).query).get("wait") == ["True"]:
             answer = Answer(200, b'{"id": "1"}', {"Content-Type": "application/json"})
         self._give(answer)
+
+    def _message(self, kind: str, body: bytes) -> Any:
+        """The message among the parts of a form; the files beside it are remembered."""
+        text = f"Content-Type: {kind}\r\n\r\n".encode() + body
+        payload: Any = None
+        for part in BytesParser(policy=HTTP).parsebytes(text).iter_parts():
+            content = part.get_payload(decode=True)
+            if part.get_param("name", header="content-disposition") == "payload_json":
+                payload = json.loads(content)
+            else:
+                self.fake.pictures.append(content)
+        return payload
 
     def do_GET(self) -> None:
         self.fake.take("GET", None)

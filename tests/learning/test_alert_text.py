@@ -10,14 +10,18 @@ import pytest
 
 from learning import alert_text as say
 from learning.alert import (
+    CLOSES,
     COALESCE_SECONDS,
-    OPPOSITES,
     Alert,
+    Told,
+    Verdict,
     clean,
     judge,
     one_line_error,
     without_values,
 )
+from learning.alert_rules import AlertRules
+from learning.error_rate import judge_errors
 from learning.phrases import DriftedFeature, Gain
 
 HOUR = 3600.0
@@ -36,13 +40,13 @@ def test_drift_names_share_and_the_three_worst_features_with_their_statistics() 
     assert "drift_share 0.4194 > 0.1: 13 of 31 testable features drifted" in alert.text
     assert "income (KS 0.31, p < 1e-6), city (V 0.2, p 0.0012), age (KS 0.15, p 0.01)" in alert.text
     assert "height" not in alert.text
-    assert (alert.severity, alert.incident) == ("warning", "3")
+    assert (alert.severity, alert.incident) == ("warning", "drift")
 
 
 def test_a_clean_batch_is_one_incident_and_needs_nothing_from_the_reader() -> None:
     alert = say.batch_ingested("inbox", 1200)
     assert alert.title == "1,200 rows ingested"
-    assert alert.text == "1,200 rows from inbox were stored. Nothing to do."
+    assert alert.text == "1,200 rows from inbox were stored.\nTo do: Nothing."
     assert (alert.severity, alert.incident) == ("info", "clean")
 
 
@@ -94,19 +98,19 @@ def test_all_well_without_labels_says_that_there_are_none_yet() -> None:
             say.challenger_refused(3, 2, "gain not shown"),
             "Challenger 3 refused",
             "info",
-            "gain not shown. Nothing changed: version 2 goes on.",
+            "gain not shown.\nBy itself: Nothing changed: version 2 goes on.",
         ),
         (
             say.first_champion(1, "mae", 0.25, "500 rows are enough"),
             "First champion: version 1",
             "good",
-            "500 rows are enough. Holdout mae 0.25. Version 1 now answers.",
+            "500 rows are enough. Holdout mae 0.25.\nBy itself: Version 1 now answers.",
         ),
         (
             say.rolled_back(3, 2, "ada", "complaints"),
             "Rolled back: version 3 → 2",
             "warning",
-            "ada rolled back: complaints. Version 2 now answers.",
+            "ada rolled back: complaints.\nBy itself: Version 2 now answers.",
         ),
         (say.recovered("ingest"), "ingest recovered", "good", "runs again"),
         (say.circuit_open(3, "breaker"), "Retraining stopped", "critical", "3 challengers"),
@@ -114,7 +118,7 @@ def test_all_well_without_labels_says_that_there_are_none_yet() -> None:
             say.bundle_refused(4, 3, "sha256", "bytes differ"),
             "Server refused version 4",
             "warning",
-            "(sha256): bytes differ. On that server version 3 goes on answering.",
+            "(sha256): bytes differ.\nBy itself: On that server version 3 goes on answering.",
         ),
         (
             say.bundle_refused(1, None, "sha256", "bytes differ"),
@@ -173,64 +177,101 @@ def test_texts_lose_what_databases_and_chats_cannot_take() -> None:
     assert alert.fields == {"a b": "n/a", "c": ""}
 
 
-def test_the_first_message_of_an_incident_is_new() -> None:
-    assert judge("drift_found", None, is_turned=False) == "new"
+def verdict(kind: str, last: Told | None, level: float = 0.0, step: float = 0.0) -> Verdict:
+    return judge(Alert(kind, "info", "t", "x", {}, "i", level, step), last)
+
+
+def test_the_first_message_of_what_lasts_opens_an_incident() -> None:
+    assert verdict("drift_found", None) == "opened"
+    assert verdict("promoted", None) == "event"
 
 
 @pytest.mark.parametrize(
-    ("age", "verdict"),
+    ("age", "told"),
     [
         (0.0, "repeat"),
         (6 * HOUR - 1, "repeat"),
         (6 * HOUR, "still_open"),
-        (12 * HOUR - 1, "still_open"),
-        (12 * HOUR, "new"),
+        (90 * HOUR, "still_open"),
     ],
 )
-def test_lasting_drift_is_counted_for_six_hours_then_told_as_still_open(
-    age: float, verdict: str
-) -> None:
-    assert judge("drift_found", age, is_turned=False) == verdict
+def test_what_lasts_is_counted_for_six_hours_then_told_as_still_open(age: float, told: str) -> None:
+    assert verdict("drift_found", Told("opened", age)) == told
+    assert verdict("drift_found", Told("still_open", age)) == told
 
 
-def test_drift_that_was_over_is_told_again_after_half_an_hour() -> None:
-    assert judge("drift_found", HOUR / 2 - 1, is_turned=True) == "repeat"
-    assert judge("drift_found", HOUR / 2, is_turned=True) == "new"
+def test_the_time_between_reminders_is_the_problems() -> None:
+    alert = Alert("failed", "critical", "t", "x", {}, "ingest")
+    assert judge(alert, Told("opened", HOUR), 2 * HOUR) == "repeat"
+    assert judge(alert, Told("opened", HOUR), HOUR) == "still_open"
 
 
-def test_all_well_is_told_every_six_hours_and_at_once_after_trouble() -> None:
-    assert judge("all_well", 6 * HOUR - 1, is_turned=False) == "repeat"
-    assert judge("all_well", 6 * HOUR, is_turned=False) == "new"
-    assert judge("all_well", 1.0, is_turned=True) == "new"
+def test_worse_is_a_rise_by_a_step_above_what_was_last_told() -> None:
+    assert verdict("drift_found", Told("opened", 1.0, 0.25), 0.5, 0.25) == "worse"
+    assert verdict("drift_found", Told("opened", 1.0, 0.25), 0.49, 0.25) == "repeat"
+    assert verdict("drift_found", Told("opened", 1.0, 0.25), 9.0, 0.0) == "repeat"
 
 
-def test_recovery_is_told_only_after_a_failure() -> None:
-    assert judge("recovered", None, is_turned=False) == "nothing"
-    assert judge("recovered", 1.0, is_turned=False) == "nothing"
-    assert judge("recovered", None, is_turned=True) == "new"
+def test_an_incident_is_closed_once_and_only_when_it_is_open() -> None:
+    assert verdict("drift_over", None) == "nothing"
+    assert verdict("drift_over", Told("opened", 1.0)) == "closed"
+    assert verdict("recovered", Told("still_open", 99 * HOUR)) == "closed"
+    assert verdict("recovered", Told("closed", 1.0)) == "nothing"
+
+
+def test_what_was_over_is_opened_again_after_half_an_hour() -> None:
+    assert verdict("drift_found", Told("closed", HOUR / 2 - 1)) == "repeat"
+    assert verdict("drift_found", Told("closed", HOUR / 2)) == "opened"
+
+
+def test_all_well_is_told_every_six_hours() -> None:
+    assert verdict("all_well", Told("event", 6 * HOUR - 1)) == "repeat"
+    assert verdict("all_well", Told("event", 6 * HOUR)) == "event"
 
 
 def test_batches_are_told_every_ten_minutes_and_never_as_still_open() -> None:
-    assert judge("batch_ingested", 599.0, is_turned=False) == "repeat"
-    assert judge("batch_ingested", 600.0, is_turned=False) == "new"
+    assert verdict("batch_ingested", Told("event", 599.0)) == "repeat"
+    assert verdict("batch_ingested", Told("event", 600.0)) == "event"
 
 
 def test_a_clock_that_went_back_silences_nothing_for_longer_than_the_window() -> None:
-    assert judge("failed", -HOUR + 1, is_turned=False) == "repeat"
-    assert judge("failed", -3 * HOUR, is_turned=False) == "new"
+    assert verdict("failed", Told("opened", -6 * HOUR + 1)) == "repeat"
+    assert verdict("failed", Told("opened", -7 * HOUR)) == "still_open"
 
 
 def test_kinds_without_a_window_are_told_every_time() -> None:
-    assert judge("promoted", 0.0, is_turned=False) == "new"
+    assert verdict("promoted", Told("event", 0.0)) == "event"
+
+
+def test_names_of_columns_are_shown_and_values_are_not() -> None:
+    names = frozenset({"age", "Air temperature [K]"})
+    text = "column 'age' is missing; 'Air temperature [K]': found 'x7'; \"age\" beside `secret`"
+    assert without_values(text, names) == (
+        "column 'age' is missing; 'Air temperature [K]': found …; \"age\" beside …"
+    )
+    assert "column 'age' is missing" in say.failed("ingest", "column 'age' is missing", names).text
+    refused = say.batch_refused("inbox", 9, "column 'age' is missing, found 'ag3'", names)
+    assert "column 'age' is missing, found ….\n" in refused.text
+
+
+def test_errors_of_the_api_are_told_with_their_interval_and_their_end() -> None:
+    rules = AlertRules()
+    high = say.errors_high(judge_errors(200, 6, rules), 0.01, 300.0)
+    assert "6 of 200 requests in the last 5 minutes were answered with a 5xx status" in high.text
+    assert ": 3%, 95% interval [1.38%, 6.39%], above the 1% that is allowed." in high.text
+    assert (high.severity, high.incident) == ("critical", "errors")
+    over = say.errors_over(judge_errors(200, 1, rules), 0.01, 300.0)
+    assert "0.5%" in over.text
+    assert over.incident == high.incident
 
 
 def test_every_kind_is_composed_by_the_function_of_its_name_and_documented() -> None:
     composers = {
         name
         for name, made in inspect.getmembers(say, inspect.isfunction)
-        if made.__module__ == say.__name__
+        if made.__module__ == say.__name__ and not name.startswith("_")
     }
     text = Path(__file__).parents[2].joinpath("docs", "alerts.md").read_text(encoding="utf-8")
     documented = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
     assert documented == composers
-    assert set(COALESCE_SECONDS) | set(OPPOSITES) <= composers
+    assert set(COALESCE_SECONDS) | set(CLOSES) | set(CLOSES.values()) <= composers

@@ -9,8 +9,10 @@ from sqlalchemy import Engine
 
 from learning import alert_text as say
 from learning.alert import Alert
-from storage import channels, outbox
+from learning.alert_rules import AlertRules
+from storage import channels, deliveries, outbox
 from storage.database import reading, writing
+from storage.deliveries import Delivery
 from storage.outbox import Entry
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -22,8 +24,12 @@ def promotion(to: int = 2) -> Alert:
     return say.retrain_started("manual", f"number {to}")
 
 
-def drift(champion: int = 1) -> Alert:
-    return say.drift_found(champion, 0.5, 5, 10, 0.1, [])
+def drift(champion: int = 1, share: float = 0.5) -> Alert:
+    return say.drift_found(champion, share, 5, 10, 0.1, [])
+
+
+def calm() -> Alert:
+    return say.drift_over(1, 0.0, "0 of 10 features drifted")
 
 
 def well() -> Alert:
@@ -43,9 +49,13 @@ def entries(engine: Engine, problem: str = "churn") -> list[Entry]:
         return outbox.latest(connection, problem, 1000)[::-1]
 
 
-def due_ids(engine: Engine, at: datetime | None, limit: int = 50) -> list[str]:
+def due(engine: Engine, at: datetime | None, limit: int = 50) -> list[Delivery]:
     with reading(engine) as connection:
-        return [entry.event_id for entry in outbox.due(connection, at, limit)]
+        return deliveries.due(connection, "discord", at, limit)
+
+
+def due_ids(engine: Engine, at: datetime | None, limit: int = 50) -> list[str]:
+    return [delivery.entry.event_id for delivery in due(engine, at, limit)]
 
 
 def test_what_was_posted_is_read_back_whole(engine: Engine) -> None:
@@ -54,8 +64,13 @@ def test_what_was_posted_is_read_back_whole(engine: Engine) -> None:
     (entry,) = entries(engine)
     assert entry.alert == alert
     assert (entry.event_id, entry.problem, entry.state) == ("run-1:custom", "churn", "waiting")
-    assert (entry.created_at, entry.not_before, entry.clock) == (NOW, NOW, NOW - 9 * HOUR)
-    assert (entry.repeats, entry.attempts, entry.last_error, entry.sent_at) == (0, 0, None, None)
+    assert (entry.created_at, entry.clock, entry.repeats) == (NOW, NOW - 9 * HOUR, 0)
+    with reading(engine) as connection:
+        places = deliveries.deliveries_of(connection, entry.id)
+    assert [place.channel for place in places] == ["discord", "email", "webhook"]
+    assert {(place.state, place.attempts, place.not_before) for place in places} == {
+        ("waiting", 0, NOW)
+    }
 
 
 def test_the_same_event_twice_adds_nothing(engine: Engine) -> None:
@@ -94,33 +109,74 @@ def test_drift_that_lasts_is_told_again_after_six_hours_with_its_count(engine: E
     post(engine, drift(), "e1")
     post(engine, drift(), "e2", NOW + HOUR)
     assert post(engine, drift(), "e3", NOW + 6 * HOUR)
-    second = entries(engine)[1].alert
-    assert second.title == "Still open: Data drift: 5 of 10 features"
-    assert second.fields["Repeats since the last message"] == 1
+    second = entries(engine)[1]
+    assert second.phase == "still_open"
+    assert second.alert.title == "Still open: Data drift: 5 of 10 features"
+    assert second.alert.fields["Repeats since the last message"] == 1
+    assert second.alert.fields["Open for"] == "6 h 0 min"
 
 
-def test_other_champions_problems_and_kinds_are_other_incidents(engine: Engine) -> None:
+def test_drift_that_grows_is_told_as_worse_once_per_step(engine: Engine) -> None:
+    post(engine, drift(share=0.2), "e1")
+    assert not post(engine, drift(share=0.39), "e2", NOW + MINUTE)
+    assert post(engine, drift(share=0.4), "e3", NOW + 2 * MINUTE)
+    assert not post(engine, drift(share=0.5), "e4", NOW + 3 * MINUTE)
+    assert [entry.phase for entry in entries(engine)] == ["opened", "worse"]
+    assert entries(engine)[1].alert.title.startswith("Worse: ")
+
+
+def test_the_end_of_an_incident_is_told_once_with_how_long_it_lasted(engine: Engine) -> None:
+    assert not post(engine, calm(), "c0")
+    post(engine, drift(), "e1")
+    post(engine, drift(), "e2", NOW + HOUR)
+    assert post(engine, calm(), "c1", NOW + 2 * HOUR + 5 * MINUTE)
+    assert not post(engine, calm(), "c2", NOW + 3 * HOUR)
+    closed = entries(engine)[-1]
+    assert (closed.phase, closed.alert.fields["Lasted"]) == ("closed", "2 h 5 min")
+
+
+def test_an_end_goes_where_the_beginning_went(engine: Engine) -> None:
+    rules = AlertRules(discord="warning", email="critical", webhook="off")
+    low = say.performance_below_floor(1, "accuracy", 0.5, (0.4, 0.6), 0.7, 100)
+    high = say.performance_recovered(1, "accuracy", 0.8, (0.7, 0.9), 0.7, 100)
+    with writing(engine) as connection:
+        outbox.post(connection, "churn", drift(), "e1", NOW, None, rules)
+        outbox.post(connection, "churn", calm(), "e2", NOW, None, rules)
+        outbox.post(connection, "churn", low, "e3", NOW, None, rules)
+        outbox.post(connection, "churn", high, "e4", NOW, None, rules)
+        outbox.post(connection, "churn", promotion(), "e5", NOW, None, rules)
+        by_id = {
+            entry.event_id: [one.channel for one in deliveries.deliveries_of(connection, entry.id)]
+            for entry in outbox.latest(connection, "churn")
+        }
+    both = ["discord", "email"]
+    assert by_id == {"e1": ["discord"], "e2": ["discord"], "e3": both, "e4": both, "e5": []}
+
+
+def test_other_problems_and_kinds_are_other_incidents_other_champions_not(
+    engine: Engine,
+) -> None:
     low = say.performance_below_floor(1, "accuracy", 0.5, (0.4, 0.6), 0.7, 100)
     assert post(engine, drift(1), "e1")
-    assert post(engine, drift(2), "e2")
+    assert not post(engine, drift(2), "e2")
     assert post(engine, drift(1), "e3", problem="credit")
     assert post(engine, low, "e4")
 
 
-def test_all_well_is_told_once_then_after_each_recovery(engine: Engine) -> None:
+def test_all_well_is_told_every_six_hours_and_never_while_trouble_is_open(engine: Engine) -> None:
     assert post(engine, well(), "w1")
     assert not post(engine, well(), "w2", NOW + MINUTE)
     assert post(engine, drift(), "d1", NOW + 2 * MINUTE)
-    assert post(engine, well(), "w3", NOW + 3 * MINUTE)
-    assert not post(engine, well(), "w4", NOW + 4 * MINUTE)
-    assert post(engine, well(), "w5", NOW + 3 * MINUTE + 6 * HOUR)
+    assert not post(engine, well(), "w3", NOW + 7 * HOUR)
+    assert post(engine, calm(), "c1", NOW + 8 * HOUR)
+    assert post(engine, well(), "w4", NOW + 8 * HOUR)
 
 
 def test_flapping_drift_is_told_every_half_hour_at_most(engine: Engine) -> None:
     told = []
     for minute in range(0, 60, 2):
         told.append(post(engine, drift(), f"d{minute}", NOW + minute * MINUTE))
-        told.append(post(engine, well(), f"w{minute}", NOW + (minute + 1) * MINUTE))
+        told.append(post(engine, calm(), f"w{minute}", NOW + (minute + 1) * MINUTE))
     assert sum(told) == 4
 
 
@@ -157,20 +213,21 @@ def test_a_postponed_alert_holds_back_the_later_ones_of_its_problem_only(engine:
     post(engine, promotion(1), "e1")
     post(engine, promotion(2), "e2")
     post(engine, promotion(3), "other", problem="credit")
-    first = entries(engine)[0]
+    first = due(engine, None)[0]
     with writing(engine) as connection:
-        assert outbox.mark_retry(connection, first.id, NOW + HOUR, "hangs")
+        assert deliveries.mark_retry(connection, first, NOW + HOUR, "hangs")
     assert due_ids(engine, NOW + MINUTE) == ["other"]
     assert due_ids(engine, NOW + HOUR) == ["e1", "e2", "other"]
-    assert (entries(engine)[0].attempts, entries(engine)[0].last_error) == (1, "hangs")
+    first = due(engine, None)[0]
+    assert (first.attempts, first.last_error) == (1, "hangs")
 
 
 def test_an_alert_is_claimed_by_one_process_only(engine: Engine) -> None:
     post(engine, promotion(), "e1")
-    (entry,) = entries(engine)
+    (first,) = due(engine, NOW)
     with writing(engine) as connection:
-        assert outbox.claim(connection, entry, NOW + MINUTE)
-        assert not outbox.claim(connection, entry, NOW + MINUTE)
+        assert deliveries.claim(connection, first, NOW + MINUTE)
+        assert not deliveries.claim(connection, first, NOW + MINUTE)
     assert due_ids(engine, NOW) == []
     assert due_ids(engine, NOW + MINUTE) == ["e1"]
 
@@ -178,16 +235,22 @@ def test_an_alert_is_claimed_by_one_process_only(engine: Engine) -> None:
 def test_a_settled_alert_is_settled_once(engine: Engine) -> None:
     for number in range(3):
         post(engine, promotion(number), f"e{number}")
-    ids = [entry.id for entry in entries(engine)]
+    one, two, three = due(engine, NOW)
     with writing(engine) as connection:
-        assert outbox.mark_sent(connection, ids[0], NOW)
-        assert not outbox.mark_sent(connection, ids[0], NOW)
-        assert outbox.mark_logged(connection, ids[1], NOW, None)
-        assert outbox.mark_dropped(connection, ids[2], "x" * 999)
-        assert not outbox.mark_retry(connection, ids[2], NOW, "again")
+        assert deliveries.mark_sent(connection, one, NOW)
+        assert not deliveries.mark_sent(connection, one, NOW)
+        assert deliveries.mark_dropped(connection, two, "x" * 999)
+        assert not deliveries.mark_retry(connection, two, NOW, "again")
+        assert deliveries.switch_off(connection, "discord", "it said 404") == 1
+        assert deliveries.switch_off(connection, "webhook", None) == 3
+        for entry in outbox.unsettled(connection, 10):
+            deliveries.settle_alert(connection, entry)
         assert outbox.count_waiting(connection) == 0
-    assert [entry.state for entry in entries(engine)] == ["sent", "logged", "dropped"]
-    assert entries(engine)[2].last_error == "x" * 300
+        dropped = deliveries.deliveries_of(connection, two.entry.id)[0]
+    assert [entry.state for entry in entries(engine)] == ["sent", "dropped", "logged"]
+    assert dropped.last_error == "x" * 300
+    assert due(engine, None) == []
+    assert three.state == "waiting"
 
 
 def test_latest_gives_the_newest_first(engine: Engine) -> None:

@@ -13,11 +13,14 @@ from sqlalchemy import Engine
 
 from learning import alert_text as say
 from learning.alert import Alert
-from storage import channels, outbox
+from storage import channels, deliveries, outbox
 from storage.database import open_engine, reading, writing
+from storage.deliveries import Delivery
 from storage.outbox import Entry
 from storage.tables import metadata
-from tasks.alerts import MOST_ATTEMPTS, Delivered, backoff_seconds, deliver
+from tasks.alerts import MOST_ATTEMPTS, Delivered, backoff_seconds
+from tasks.alerts import deliver as deliver_all
+from tasks.discord import DiscordSender
 from tests.fakes.discord import (
     DIE,
     DRIP,
@@ -69,6 +72,21 @@ def post(engine: Engine, *event_ids: str, problem: str = "churn") -> None:
             outbox.post(connection, problem, alert, event_id, NOW)
 
 
+def deliver(
+    engine: Engine, url: str | None, now: datetime, budget_seconds: float = 20.0
+) -> Delivered:
+    """Tell through Discord alone."""
+    senders = [DiscordSender(url)] if url else []
+    return deliver_all(engine, senders, now, budget_seconds)
+
+
+def place(engine: Engine, number: int = 0, channel: str = "discord") -> Delivery:
+    """The place of the alert with this number in a channel."""
+    with reading(engine) as connection:
+        found = deliveries.deliveries_of(connection, entries(engine)[number].id)
+    return next(one for one in found if one.channel == channel)
+
+
 def states(engine: Engine, problem: str = "churn") -> list[str]:
     return [entry.state for entry in entries(engine, problem)]
 
@@ -110,8 +128,8 @@ def test_without_a_webhook_alerts_are_logged(engine: Engine, log_lines: list[str
     assert deliver(engine, None, NOW) == Delivered(logged=2)
     assert deliver(engine, "", NOW) == Delivered()
     assert [line.strip() for line in log_lines] == [
-        "INFO Retrain started: e1: a reason. A challenger is being trained and must win. "
-        "Nothing to do.",
+        "INFO Retrain started: e1: a reason. By itself: A challenger is being trained and must "
+        "win at the gate. To do: Nothing.",
         "ERROR t {0}: odd {braces}",
     ]
     assert states(engine) == ["logged", "logged"]
@@ -144,7 +162,7 @@ def test_a_limit_silences_the_channel_for_as_long_as_it_says(
     late = NOW + timedelta(seconds=seconds + 30)
     assert deliver(engine, discord.url, late) == Delivered(sent=2)
     assert discord.titles == [title("e1"), title("e1"), title("other")]
-    assert entries(engine)[0].attempts == 0
+    assert place(engine).attempts == 0
 
 
 @pytest.mark.parametrize(
@@ -169,7 +187,7 @@ def test_a_failing_discord_is_tried_again_later_and_the_order_kept(
     started = time.monotonic()
     assert deliver(engine, discord.url, NOW, budget) == Delivered(waiting=2)
     assert time.monotonic() - started < 8.0
-    first = entries(engine)[0]
+    first = place(engine)
     assert first.attempts == 1
     assert first.last_error is not None
     assert first.last_error.startswith(error)
@@ -183,7 +201,7 @@ def test_an_unreachable_discord_is_a_failure_that_names_no_address(engine: Engin
         url = gone.url
     post(engine, "e1")
     assert deliver(engine, url, NOW) == Delivered(waiting=1)
-    assert entries(engine)[0].last_error == "ConnectionError"
+    assert place(engine).last_error == "ConnectionError"
 
 
 def test_after_the_last_try_an_alert_is_dropped_and_logged_and_the_next_goes_on(
@@ -196,7 +214,7 @@ def test_after_the_last_try_an_alert_is_dropped_and_logged_and_the_next_goes_on(
     assert deliver(engine, discord.url, NOW + MOST_ATTEMPTS * DAY) == Delivered(sent=1)
     assert states(engine) == ["dropped", "sent"]
     assert "Retrain started: e1" in log_lines[-1]
-    assert "(not sent, Discord answered 500)" in log_lines[-1]
+    assert "(not sent by discord, Discord answered 500)" in log_lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -212,10 +230,10 @@ def test_a_refused_webhook_is_switched_off_until_its_address_changes(
 ) -> None:
     discord.script = [refusal(status, 10015)]
     post(engine, "e1", "e2")
-    assert deliver(engine, discord.url, NOW) == Delivered(logged=2, disabled_reason=reason)
+    assert deliver(engine, discord.url, NOW) == Delivered(logged=2, off={"discord": reason})
     post(engine, "e3")
     off = deliver(engine, discord.url, NOW + DAY)
-    assert off == Delivered(logged=1, disabled_reason=reason)
+    assert off == Delivered(logged=1, off={"discord": reason})
     assert len(discord.payloads) == 1
     with reading(engine) as connection:
         channel = channels.find_channel(connection, "discord")
@@ -229,7 +247,7 @@ def test_a_refused_webhook_is_switched_off_until_its_address_changes(
 def test_an_empty_refusal_is_understood(engine: Engine, discord: FakeDiscord) -> None:
     discord.script = [Answer(404)]
     post(engine, "e1")
-    assert "404" in (deliver(engine, discord.url, NOW).disabled_reason or "")
+    assert "404" in deliver(engine, discord.url, NOW).off["discord"]
 
 
 def test_a_redirect_switches_off_because_nothing_was_posted(
@@ -238,7 +256,7 @@ def test_a_redirect_switches_off_because_nothing_was_posted(
     discord.script = [redirect(discord.url)]
     post(engine, "e1")
     delivered = deliver(engine, discord.url, NOW)
-    assert "redirect" in (delivered.disabled_reason or "")
+    assert "redirect" in delivered.off["discord"]
     assert delivered.sent == 0
 
 
@@ -247,7 +265,7 @@ def test_what_is_no_web_address_switches_off(engine: Engine, url: str) -> None:
     post(engine, "e1")
     delivered = deliver(engine, url, NOW)
     reason = "DISCORD_WEBHOOK_URL is not a web address"
-    assert delivered == Delivered(logged=1, disabled_reason=reason)
+    assert delivered == Delivered(logged=1, off={"discord": reason})
 
 
 def test_a_message_that_discord_refuses_is_dropped_alone(
@@ -257,7 +275,7 @@ def test_a_message_that_discord_refuses_is_dropped_alone(
     post(engine, "e1", "e2")
     assert deliver(engine, discord.url, NOW) == Delivered(sent=1)
     assert states(engine) == ["dropped", "sent"]
-    assert entries(engine)[0].last_error == "Discord answered 400"
+    assert place(engine).last_error == "Discord answered 400"
 
 
 def test_a_hanging_discord_does_not_outlast_the_budget(
@@ -275,7 +293,8 @@ def test_an_alert_that_another_process_is_sending_is_left_alone(
 ) -> None:
     post(engine, "e1", "e2")
     with writing(engine) as connection:
-        assert outbox.claim(connection, outbox.due(connection, NOW)[0], NOW + 60 * SECOND)
+        first = deliveries.due(connection, "discord", NOW)[0]
+        assert deliveries.claim(connection, first, NOW + 60 * SECOND)
     assert deliver(engine, discord.url, NOW) == Delivered(waiting=2)
     assert deliver(engine, discord.url, NOW + 60 * SECOND) == Delivered(sent=2)
     assert discord.titles == [title("e1"), title("e2")]
