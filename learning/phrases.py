@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from learning.alert import without_values
 
 
 @dataclass(frozen=True)
 class DriftedFeature:
-    """A feature's name with the statistic of its test: KS for numbers, Cramér's V for others."""
+    """A feature's name with its effect: KS statistic, Jensen–Shannon distance, or missing share."""
 
     name: str
-    test: Literal["KS", "V"]
+    test: str
     statistic: float
     p_value: float
 

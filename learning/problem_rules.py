@@ -54,14 +54,28 @@ class DriftRules(Section):
     """When inputs count as drifted."""
 
     alpha: float = Field(0.05, gt=0, lt=1, description="per feature, after correction")
-    family_alpha: float = Field(0.01, gt=0, lt=1, description="false alarms per check")
+    family_alpha: float = Field(
+        0.002,
+        gt=0,
+        lt=1,
+        description="the smallest corrected p must be below, or nothing alarms; a fifth of the "
+        "1% of false alarms that a check may raise, the rest is margin",
+    )
     correction: Literal["benjamini-hochberg", "bonferroni", "none"] = Field(
         "benjamini-hochberg", description="of p-values, for testing many features at once"
     )
     min_effect_numeric: float = Field(0.1, ge=0, le=1, description="least KS statistic")
-    min_effect_categorical: float = Field(0.1, ge=0, le=1, description="least Cramér's V")
+    min_effect_categorical: float = Field(
+        0.1, ge=0, le=1, description="least Jensen–Shannon distance"
+    )
     share: float = Field(0.1, ge=0, le=1, description="alarm above this share of features")
-    min_rows: int = Field(100, ge=20, description="below this nothing can be said")
+    group_share: float = Field(
+        0.3, ge=0, le=1, description="alarm above this share of one group; warning above share"
+    )
+    min_rows: int = Field(50, ge=20, description="below this nothing can be said")
+    calibrate: bool = Field(
+        True, description="replay the reference against itself, for rows that depend on each other"
+    )
     report_every: Span = Field(Span.parse("6h"), description="Evidently's report, at the latest")
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from learning.drift import DriftResult, FeatureDrift, check_drift
+from learning.drift_reference import summarise_stream
 from learning.drift_report import render_report
 from learning.inference_columns import as_numbers, as_times, categories_of
 from learning.problem import DriftRules, Feature
@@ -57,6 +58,9 @@ def compare_files(
 ) -> Comparison:
     """Check the columns that both files have; dates and the target are left out.
 
+    The rows of the first file count as in time order, which tells how much they depend on each
+    other (`learning.drift_calibration`).
+
     Raises BeginError for a missing file or when no column is left to compare.
     """
     for path in (reference, current):
@@ -75,7 +79,8 @@ def compare_files(
         raise BeginError(f"{reference.name} and {current.name} share no column to compare")
     sides = [encode_features(_readable(side, features), features) for side in (left, right)]
     rules = DriftRules()
-    result = check_drift(sides[0], sides[1], features, rules)
+    reference_rows = summarise_stream(sides[0], sides[0], features, rules)
+    result = check_drift(reference_rows, sides[1], features, rules)
     if report is not None:
         html = render_report(sides[0], sides[1], features, rules.alpha, rules.share)
         if html is None:
@@ -112,7 +117,7 @@ def show_comparison(comparison: Comparison, console: Console) -> None:
             continue
         table.add_row(
             feature.name,
-            "KS" if feature.kind == "numeric" else "chi-square",
+            feature.test or "",
             f"{feature.effect:.3f}",
             f"{feature.p_adjusted:.2g}",
             "yes" if feature.is_drifted else "",

@@ -59,7 +59,7 @@ def show_drift(run: Run, result: DriftResult) -> None:
         "",
         f"{result.n_reference} reference rows, {result.n_current} current rows",
         "",
-        "| feature | kind | effect | | p adjusted | drifted |",
+        "| feature | test | effect | | p adjusted | drifted |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -68,7 +68,7 @@ def show_drift(run: Run, result: DriftResult) -> None:
             continue
         bar = "█" * round(10 * min(1.0, row.effect or 0.0))
         lines.append(
-            f"| {_cell(row.name)} | {row.kind} | {row.effect:.3f} | {bar} "
+            f"| {_cell(row.name)} | {row.test} | {row.effect:.3f} | {bar} "
             f"| {row.p_adjusted:.2g} | {'yes' if row.is_drifted else ''} |"
         )
     show(run, "drift", "\n".join(lines))

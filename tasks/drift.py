@@ -13,7 +13,7 @@ from sqlalchemy import Row
 
 from learning import alert_text
 from learning.alert import Alert
-from learning.drift import DriftResult, check_drift
+from learning.drift import DriftResult, check_drift, effect_name
 from learning.drift_report import render_report
 from learning.phrases import DriftedFeature
 from learning.rows import EVENT_TIME, LABEL, Rows, encode
@@ -105,9 +105,7 @@ def _drift_alert(result: DriftResult, version: int) -> Alert:
         len(testable),
         result.threshold,
         [
-            DriftedFeature(
-                f.name, "KS" if f.kind == "numeric" else "V", f.effect or 0.0, f.p_adjusted or 0.0
-            )
+            DriftedFeature(f.name, effect_name(f), f.effect or 0.0, f.p_adjusted or 0.0)
             for f in worst
         ],
     )

@@ -1,0 +1,168 @@
+"""The reference of drift checks as it is kept: sorted once, so that a check sorts its window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learning.drift_calibration import Calibration, calibrate
+from learning.drift_tests import distinct
+from learning.problem import DriftRules, Feature
+from learning.rows import Matrix
+
+FORMAT = 1
+BLOCK_COLUMNS = 16  # float32 columns of one cache line, so that a copy reads each line once
+
+
+@dataclass(frozen=True)
+class NumberReference:
+    """A numeric column: distinct known values, ascending, and how many are not above each."""
+
+    points: NDArray[np.float32]
+    below: NDArray[np.int32]
+    n_missing: int
+
+    @property
+    def n_known(self) -> int:
+        """How many values were not missing."""
+        return int(self.below[-1]) if len(self.below) else 0
+
+
+@dataclass(frozen=True)
+class CategoryReference:
+    """A categorical column: rows by category; the last count is of missing and unseen ones."""
+
+    categories: tuple[str, ...]
+    counts: NDArray[np.int64]
+
+
+ColumnReference = NumberReference | CategoryReference
+
+
+@dataclass(frozen=True)
+class ReferenceStatistics:
+    """All that a drift check needs to know of the reference: a column each, and its calibration.
+
+    ``names`` gives the order of the calibration's features.
+    """
+
+    n_rows: int
+    names: tuple[str, ...]
+    columns: Mapping[str, ColumnReference]
+    calibration: Calibration | None = None
+
+    def place(self, feature: Feature) -> int | None:
+        """Where the feature stands in the calibration; None where it has no such column."""
+        return self.names.index(feature.name) if feature.name in self.columns else None
+
+
+def summarise(reference: Matrix, features: Sequence[Feature]) -> ReferenceStatistics:
+    """Statistics of an encoded reference [n, features], without calibration."""
+    columns: dict[str, ColumnReference] = {}
+    for first in range(0, len(features), BLOCK_COLUMNS):
+        part = features[first : first + BLOCK_COLUMNS]
+        block = np.ascontiguousarray(reference[:, first : first + len(part)].T)
+        for feature, column in zip(part, block, strict=True):
+            if feature.kind == "categorical":
+                counts = count_categories(column, len(feature.categories))
+                columns[feature.name] = CategoryReference(feature.categories, counts)
+            else:
+                columns[feature.name] = _number_reference(column)
+    return ReferenceStatistics(len(reference), tuple(f.name for f in features), columns)
+
+
+def summarise_stream(
+    reference: Matrix, stream: Matrix, features: Sequence[Feature], rules: DriftRules
+) -> ReferenceStatistics:
+    """The same, calibrated on the rows in time order [n, features] that the reference is of."""
+    found = summarise(reference, features)
+    if not rules.calibrate:
+        return found
+    return replace(found, calibration=calibrate(stream, features, rules))
+
+
+def _number_reference(column: NDArray[np.float32]) -> NumberReference:
+    column = np.sort(column)
+    n_known = known(column)
+    points, below = distinct(column[:n_known])
+    return NumberReference(points.copy(), below.astype(np.int32), len(column) - n_known)
+
+
+def known(column: NDArray[np.float32]) -> int:
+    """How many values of a sorted column are not NaN, which sorts last."""
+    return int(column.searchsorted(np.float32(np.nan), "left"))
+
+
+def count_categories(codes: NDArray[np.float32], n_categories: int) -> NDArray[np.int64]:
+    """Rows by category; what is no category's index (-1, NaN) is counted last."""
+    with np.errstate(invalid="ignore"):
+        is_known = (codes >= 0) & (codes < n_categories)
+        index = np.where(is_known, codes, n_categories).astype(np.int64)
+    return np.bincount(index, minlength=n_categories + 1)
+
+
+def to_arrays(statistics: ReferenceStatistics) -> dict[str, NDArray[Any]]:
+    """The statistics as named arrays of plain numbers and text, to be kept in a file."""
+    numbers = [c for c in statistics.columns.values() if isinstance(c, NumberReference)]
+    categories = [c for c in statistics.columns.values() if isinstance(c, CategoryReference)]
+    arrays: dict[str, NDArray[Any]] = {
+        "format": np.array(FORMAT),
+        "n_rows": np.array(statistics.n_rows),
+        "names": np.array(statistics.names, dtype=np.str_),
+        "is_number": np.array(
+            [isinstance(statistics.columns[name], NumberReference) for name in statistics.names]
+        ),
+        "points": _joined([c.points for c in numbers], np.float32),
+        "below": _joined([c.below for c in numbers], np.int32),
+        "n_points": np.array([len(c.points) for c in numbers], dtype=np.int64),
+        "n_missing": np.array([c.n_missing for c in numbers], dtype=np.int64),
+        "categories": np.array([n for c in categories for n in c.categories], dtype=np.str_),
+        "counts": _joined([c.counts for c in categories], np.int64),
+        "n_categories": np.array([len(c.categories) for c in categories], dtype=np.int64),
+    }
+    if statistics.calibration is not None:
+        arrays |= statistics.calibration.to_arrays()
+    return arrays
+
+
+def _joined(parts: Sequence[NDArray[Any]], kind: type) -> NDArray[Any]:
+    return np.concatenate([*parts, np.empty(0, dtype=kind)]).astype(kind)
+
+
+def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> ReferenceStatistics:
+    """The statistics behind `to_arrays`. Raises ValueError for another format or a broken one."""
+    try:
+        if int(arrays["format"]) != FORMAT:
+            raise ValueError(f"found reference format {arrays['format']}; expected {FORMAT}")
+        names = tuple(str(name) for name in arrays["names"])
+        numbers, categories = iter(_numbers(arrays)), iter(_categories(arrays))
+        columns: dict[str, ColumnReference] = {
+            name: next(numbers) if is_number else next(categories)
+            for name, is_number in zip(names, arrays["is_number"], strict=True)
+        }
+        calibration = Calibration.from_arrays(arrays)
+    except (KeyError, StopIteration, TypeError) as error:
+        raise ValueError(f"the reference statistics are broken: {error!r}") from error
+    return ReferenceStatistics(int(arrays["n_rows"]), names, columns, calibration)
+
+
+def _numbers(arrays: Mapping[str, NDArray[Any]]) -> list[NumberReference]:
+    ends = np.cumsum(arrays["n_points"])[:-1]
+    points, below = np.split(arrays["points"], ends), np.split(arrays["below"], ends)
+    missing = arrays["n_missing"].tolist()
+    if not missing:
+        return []
+    return [NumberReference(*parts) for parts in zip(points, below, missing, strict=True)]
+
+
+def _categories(arrays: Mapping[str, NDArray[Any]]) -> list[CategoryReference]:
+    found, first, text = [], 0, 0
+    for size in arrays["n_categories"].tolist():
+        names = tuple(str(name) for name in arrays["categories"][text : text + size])
+        found.append(CategoryReference(names, arrays["counts"][first : first + size + 1]))
+        first, text = first + size + 1, text + size
+    return found
