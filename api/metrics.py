@@ -78,6 +78,12 @@ class Metrics:
             histogram = self._histograms[route] = self._seconds.labels(route)
         histogram.observe(seconds)
 
+    def answered(self) -> list[tuple[str, int, int]]:
+        """Requests answered so far: route, status, how many."""
+        # A copy at once: the event loop may add a route meanwhile.
+        routes = list(self._routes.items())
+        return [(*key, int(counter._value.get())) for key, counter in routes]
+
     def predicted(self, problem: str, prediction: str, n_rows: int = 1) -> None:
         """Count new predictions; ``prediction`` is a class, or ``value``."""
         counter = self._classes.get((problem, prediction))

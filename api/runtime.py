@@ -25,6 +25,7 @@ from api.metrics import Metrics
 from api.recorder import Recorder
 from api.slot import Slot
 from api.stored import StoredAnswers
+from api.traffic import Traffic
 from settings import Settings
 from storage.database import open_engine, upgrade
 from storage.journal import Journal
@@ -65,6 +66,7 @@ class Runtime:
             problem: Slot(settings.store, memory, problem, self.metrics)
             for problem in self.problems
         }
+        self.traffic = Traffic(settings.store, self.problems, self.metrics)
         self._executor = ThreadPoolExecutor(SQL_THREADS, thread_name_prefix="sql")
         self._silent_until = float("-inf")
         self.workroom = Workroom()
@@ -93,6 +95,7 @@ class Runtime:
             self.recorder, self.engine, self._migrate, root, self.metrics.waiting
         )
         self.metrics.start()
+        self.traffic.start()
         self.gate.start()
         for slot in self.slots.values():
             slot.start()
@@ -115,6 +118,7 @@ class Runtime:
         self.recorder.journal.close()
         self.claims.close()
         self.metrics.stop()
+        self.traffic.stop()
         self.facts.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
         self.engine.dispose()

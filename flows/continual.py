@@ -15,6 +15,7 @@ from tasks.drift import render_drift_report, watch_drift
 from tasks.performance import watch_performance
 from tasks.record import record_versions
 from tasks.run import Run
+from tasks.servers import watch_servers
 
 
 @flow(name="continual", persist_result=False)
@@ -25,6 +26,7 @@ def continual(problem: str | None = None, now: datetime | None = None) -> dict[s
 
 def _tick(run: Run) -> dict[str, Any]:
     result: dict[str, Any] = {"ingested": ingest_all(run)}
+    watch_servers(run)
     drift, performance = watch_drift(run), watch_performance(run)
     decision = decide(run, drift, performance)
     result |= {"retrain": decision.go, "reason": decision.reason}

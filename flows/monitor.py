@@ -11,6 +11,7 @@ from flows.each import for_each
 from tasks.drift import render_drift_report, watch_drift
 from tasks.performance import watch_performance
 from tasks.run import Run
+from tasks.servers import watch_servers
 
 
 @flow(name="monitor", persist_result=False)
@@ -20,10 +21,13 @@ def monitor(problem: str | None = None, now: datetime | None = None) -> dict[str
 
 
 def _watch(run: Run) -> dict[str, Any]:
+    api = watch_servers(run)
     drift, performance = watch_drift(run), watch_performance(run)
     report = render_drift_report(run)
     return {
         "drift": drift.reason if drift is not None else "no champion yet",
         "performance": performance.reason if performance is not None else "no champion yet",
         "report": report,
+        "api_requests": api.n_requests,
+        "api_errors": api.n_errors,
     }

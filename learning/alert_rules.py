@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal, get_args
 
 from pydantic import Field, field_validator
@@ -11,6 +12,7 @@ from learning.problem_rules import Section
 from learning.spans import Span
 
 Route = Literal["info", "good", "warning", "critical", "off"]
+LONGEST_WINDOW = timedelta(hours=1)
 CHANNELS = ("discord", "email", "webhook")
 _ORDER: tuple[Severity, ...] = get_args(Severity)
 
@@ -29,6 +31,15 @@ class AlertRules(Section):
     )
     error_window: Span = Field(Span.parse("5m"), description="over which errors count; a time")
     error_min_requests: int = Field(100, ge=1, description="below this nothing can be said")
+
+    @field_validator("error_window")
+    @classmethod
+    def _within_an_hour(cls, value: Span) -> Span:
+        if value.time is not None and value.time > LONGEST_WINDOW:
+            raise ValueError(
+                f"found {value}; expected at most 1h: the counts reach no further"
+            )
+        return value
 
     @field_validator("still_open_every", "error_window")
     @classmethod

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from storage.observations import compact
+from storage.traffic import remove_old_samples
 from tasks.batch import trim_quarantine
 from tasks.run import Run
 from tasks.step import step
@@ -46,7 +47,7 @@ def remove_old_files(run: Run) -> int:
         if _age_seconds(word) > WORD_SECONDS:
             word.unlink(missing_ok=True)
             removed += 1
-    return removed
+    return removed + remove_old_samples(run.store)
 
 
 def _age_seconds(path: Path) -> float:
