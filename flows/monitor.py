@@ -24,10 +24,11 @@ def _watch(run: Run) -> dict[str, Any]:
     api = watch_servers(run)
     drift, performance = watch_drift(run), watch_performance(run)
     report = render_drift_report(run)
-    return {
+    found = {
         "drift": drift.reason if drift is not None else "no champion yet",
         "performance": performance.reason if performance is not None else "no champion yet",
         "report": report,
-        "api_requests": api.n_requests,
-        "api_errors": api.n_errors,
     }
+    if api.n_requests:
+        found["api"] = f"{api.n_errors} of {api.n_requests} requests were answered with an error"
+    return found

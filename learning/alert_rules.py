@@ -36,9 +36,7 @@ class AlertRules(Section):
     @classmethod
     def _within_an_hour(cls, value: Span) -> Span:
         if value.time is not None and value.time > LONGEST_WINDOW:
-            raise ValueError(
-                f"found {value}; expected at most 1h: the counts reach no further"
-            )
+            raise ValueError(f"found {value}; expected at most 1h: the counts reach no further")
         return value
 
     @field_validator("still_open_every", "error_window")
