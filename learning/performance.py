@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from learning.metrics import (
-    LOWER_IS_BETTER,
-    all_metrics,
-    bootstrap,
-    default_metric,
-    metric_function,
-)
-from learning.problem import PerformanceRules, Task
+from learning.metrics import LOWER_IS_BETTER, all_metrics, bootstrap_all, default_metric
+from learning.performance_rivals import Comparison
+from learning.performance_slices import SliceResult
+from learning.problem import Costs, PerformanceRules, Task
 from learning.rows import Floats
 
 
@@ -23,6 +19,8 @@ class PerformanceResult:
     """The served model's metric over mature labels, with its confidence interval.
 
     ``value``, ``low`` and ``high`` are None when too few labels have arrived to say anything.
+    ``intervals`` holds those of all ``metrics``; ``rivals`` and ``slices`` were judged on the same
+    rows.
     """
 
     metric: str
@@ -34,6 +32,9 @@ class PerformanceResult:
     is_below_floor: bool
     metrics: dict[str, float]
     reason: str
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    rivals: tuple[Comparison, ...] = ()
+    slices: tuple[SliceResult, ...] = ()
 
 
 def chosen_metric(task: Task, rules: PerformanceRules) -> str:
@@ -62,6 +63,7 @@ def measure_performance(
     threshold: float,
     rules: PerformanceRules,
     holdout: float | None,
+    costs: Costs | None = None,
 ) -> PerformanceResult:
     """Judge served outputs [n, classes or 1] against their labels [n].
 
@@ -73,20 +75,27 @@ def measure_performance(
     if n_rows < rules.min_rows:
         reason = f"{metric} not measurable: {n_rows} labels are fewer than {rules.min_rows}"
         return PerformanceResult(metric, None, None, None, n_rows, floor, False, {}, reason)
-    function = metric_function(task, metric, threshold)
-    value = function(y, output)
+    metrics = all_metrics(task, y, output, threshold, costs)
+    value = metrics.get(metric, math.nan)
     if math.isnan(value):
         why = "only one class among them" if len(np.unique(y)) < 2 else f"the task is {task}"
         reason = f"{metric} undefined on {n_rows} labels: {why}"
         return PerformanceResult(metric, None, None, None, n_rows, floor, False, {}, reason)
-    low, high = bootstrap(lambda index: function(y[index], output[index]), n_rows, rules.confidence)
-    is_below, comparison = _against_floor(metric, low, high, floor)
+    intervals = bootstrap_all(
+        lambda index: all_metrics(task, y[index], output[index], threshold, costs),
+        n_rows,
+        rules.confidence,
+    )
+    low, high = intervals.get(metric, (math.nan, math.nan))
+    is_below, comparison = against_floor(metric, low, high, floor)
     reason = f"{metric} {value:.3f} [{low:.3f}, {high:.3f}] on {n_rows} labels{comparison}"
-    metrics = all_metrics(task, y, output, threshold)
-    return PerformanceResult(metric, value, low, high, n_rows, floor, is_below, metrics, reason)
+    return PerformanceResult(
+        metric, value, low, high, n_rows, floor, is_below, metrics, reason, intervals
+    )
 
 
-def _against_floor(metric: str, low: float, high: float, floor: float | None) -> tuple[bool, str]:
+def against_floor(metric: str, low: float, high: float, floor: float | None) -> tuple[bool, str]:
+    """Whether the whole interval is worse than the floor, and that in words for a sentence."""
     if floor is None:
         return False, ""
     if metric in LOWER_IS_BETTER:

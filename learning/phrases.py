@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from learning.alert import without_values
 
+RIVALS = {"no_change": "no change", "frozen": "frozen first model", "dummy": "dummy"}
+
 
 @dataclass(frozen=True)
 class DriftedFeature:
@@ -40,6 +42,13 @@ class Gain:
 def number(value: float) -> str:
     """The number with four significant digits; ``n/a`` when it is not finite."""
     return f"{value:.4g}" if math.isfinite(value) else "n/a"
+
+
+def figure(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """A metric with three digits behind the point, and its interval; ``n/a`` when unknown."""
+    if value is None or not math.isfinite(value):
+        return "n/a"
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def sentence(text: str) -> str:

@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection
 
 from learning.alert_rules import CHANNELS
+from operate.status_live import live_facts, live_lines
 from settings import Settings
 from storage import models, outbox, releases, reports, runs
 from storage.channels import find_channel
@@ -63,7 +65,6 @@ def _tables(settings: Settings, problem: str | None) -> Iterator[Connection]:
 def _problem(settings: Settings, connection: Connection, name: str) -> dict[str, Any]:
     champion = models.champion(connection, name)
     drift = reports.latest_drift(connection, name)
-    performance = reports.latest_performance(connection, name)
     decided = reports.decisions_of(connection, name, "retrain", 1)
     pointer, is_damaged = _pointer(settings, name)
     servers = acknowledgements(settings.store, name)
@@ -79,16 +80,7 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
         },
         "generation": None if pointer is None else pointer.generation,
         "servers": len(servers),
-        "live_metric": None
-        if performance is None
-        else {
-            "metric": performance.metric,
-            "value": performance.value,
-            "low": performance.low,
-            "high": performance.high,
-            "rows": performance.n_rows,
-            "is_below_floor": performance.is_below_floor,
-        },
+        **live_facts(connection, name),
         "drift_share": None if drift is None else drift.drift_share,
         "drift": None if drift is None else drift.reason,
         "is_drifted": drift is not None and drift.is_drifted,
@@ -138,7 +130,7 @@ def _health(has_champion: bool, last: dict[str, dict[str, Any]]) -> str:
 def show_status(found: dict[str, Any], console: Console) -> None:
     """The status, for a person."""
     for problem in found["problems"]:
-        champion, live = problem["champion"], problem["live_metric"]
+        champion = problem["champion"]
         table = Table(title=problem["name"], show_header=False, title_justify="left")
         if champion is None:
             table.add_row("champion", "none yet: put labelled rows into the inbox")
@@ -152,12 +144,8 @@ def show_status(found: dict[str, Any], console: Console) -> None:
         table.add_row("drift", problem["drift"] or "not checked yet")
         if problem["drift_report"]:
             table.add_row("drift report", problem["drift_report"])
-        if live is not None and live["value"] is not None:
-            interval = f"[{live['low']:.3f}, {live['high']:.3f}]".replace("[", r"\[")
-            text = f"{live['metric']} {live['value']:.3f} {interval} on {live['rows']} labels"
-            table.add_row("live", text)
-        else:
-            table.add_row("live", "no labels yet")
+        for label, text in live_lines(problem):
+            table.add_row(escape(label), escape(text))
         table.add_row("decision", problem["decision"] or "none yet")
         if waiting := problem["quarantine"]["waiting"]:
             text = f"{waiting} rows wait: perennial quarantine list --problem {problem['name']}"

@@ -38,6 +38,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     The graph takes one float32 input ``input`` of shape [n, features], encoded by ``features``,
     and gives one float32 output ``output``: class probabilities [n, classes], or values [n, 1].
+    ``baseline`` is what a dummy answers to any row: the shares of the classes, or the median.
     """
 
     format: int = FORMAT
@@ -66,6 +67,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     parameters: dict[str, Any] = {}
     parity: dict[str, float] = {}
     importance: dict[str, float] = {}
+    baseline: tuple[float, ...] = ()
     mlflow_run_id: str | None = None
     libraries: dict[str, str] = {}
 

@@ -38,6 +38,17 @@ class Act(msgspec.Struct, frozen=True):
     started_at: datetime
 
 
+def first_served(connection: Connection, problem: str) -> int | None:
+    """The version that was served first, or None before any."""
+    found: int | None = connection.execute(
+        select(releases.c.version)
+        .where(releases.c.problem == problem, releases.c.state.in_(("promoted", "rolled_back_to")))
+        .order_by(releases.c.generation)
+        .limit(1)
+    ).scalar_one_or_none()
+    return found
+
+
 def begin_release(
     connection: Connection,
     problem: str,

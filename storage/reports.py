@@ -1,4 +1,4 @@
-"""What watching and deciding left behind: drift results, performance, decisions."""
+"""What watching and deciding left behind: drift results and decisions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from storage.database import insert_missing
-from storage.tables import decisions, drift_results, feedback, performance_metrics, predictions
+from storage.tables import decisions, drift_results, performance_metrics, predictions
 
 
 def save_drift(connection: Connection, values: Mapping[str, Any]) -> None:
@@ -23,12 +23,6 @@ def attach_report(connection: Connection, run_id: str, report: str) -> None:
     connection.execute(
         update(drift_results).where(drift_results.c.run_id == run_id).values(report=report)
     )
-
-
-def save_performance(connection: Connection, values: Mapping[str, Any]) -> None:
-    """Keep a performance measurement; one per run."""
-    row = {**values, "measured_at": datetime.now(UTC)}
-    insert_missing(connection, performance_metrics, row, ("run_id",))
 
 
 def save_decision(connection: Connection, values: Mapping[str, Any]) -> None:
@@ -83,16 +77,6 @@ def gate_decision(connection: Connection, run_id: str) -> Row[Any] | None:
     ).first()
 
 
-def latest_performance(connection: Connection, problem: str) -> Row[Any] | None:
-    """The newest performance measurement, or None."""
-    return connection.execute(
-        select(performance_metrics)
-        .where(performance_metrics.c.problem == problem)
-        .order_by(performance_metrics.c.id.desc())
-        .limit(1)
-    ).first()
-
-
 def decisions_of(
     connection: Connection, problem: str, kind: str, newest: int
 ) -> Sequence[Row[Any]]:
@@ -130,51 +114,3 @@ def served_rows(
         query = query.where(predictions.c.event_time <= latest)
     newest_first = query.order_by(predictions.c.event_time.desc(), predictions.c.id.desc())
     return connection.execute(newest_first.limit(newest)).all()
-
-
-def labelled_predictions(
-    connection: Connection, problem: str, version: str, mature_until: datetime, newest: int
-) -> Sequence[Row[Any]]:
-    """The newest mature predictions of a version with their labels, newest first."""
-    return connection.execute(
-        select(
-            predictions.c.event_time,
-            predictions.c.prediction,
-            predictions.c.probabilities,
-            feedback.c.actual,
-        )
-        .join(
-            feedback,
-            (feedback.c.problem == predictions.c.problem)
-            & (feedback.c.prediction_id == predictions.c.prediction_id),
-        )
-        .where(
-            predictions.c.problem == problem,
-            predictions.c.model_version == version,
-            predictions.c.event_time <= mature_until,
-        )
-        .order_by(predictions.c.event_time.desc(), predictions.c.id.desc())
-        .limit(newest)
-    ).all()
-
-
-def label_share(
-    connection: Connection, problem: str, version: str, mature_until: datetime
-) -> float | None:
-    """Share of a version's mature predictions whose label arrived; None when there are none."""
-    arrived = feedback.c.prediction_id.is_not(None)
-    total, labelled = connection.execute(
-        select(func.count(), func.count(feedback.c.prediction_id).filter(arrived))
-        .select_from(predictions)
-        .outerjoin(
-            feedback,
-            (feedback.c.problem == predictions.c.problem)
-            & (feedback.c.prediction_id == predictions.c.prediction_id),
-        )
-        .where(
-            predictions.c.problem == problem,
-            predictions.c.model_version == version,
-            predictions.c.event_time <= mature_until,
-        )
-    ).one()
-    return labelled / total if total else None

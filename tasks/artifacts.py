@@ -15,6 +15,7 @@ from learning.decision import Decision
 from learning.drift import DriftResult
 from learning.gate import Verdict
 from learning.performance import PerformanceResult
+from learning.phrases import RIVALS, figure
 from tasks.run import Run
 
 MOST_ROWS = 40
@@ -75,12 +76,30 @@ def show_drift(run: Run, result: DriftResult) -> None:
 
 
 def show_performance(run: Run, result: PerformanceResult, label_share: float | None) -> None:
-    """Live performance with its interval and all other metrics."""
+    """Live performance with its interval, what it must be better than, metrics and slices."""
     arrived = "unknown" if label_share is None else f"{label_share:.0%}"
     lines = [f"## Live performance\n\n{result.reason}\n\nLabels arrived: {arrived}", ""]
+    if result.rivals:
+        lines += [f"| beside it | {result.metric} | gain of the served model | rows |"]
+        lines += ["|---|---|---|---|"]
+        lines += [
+            f"| {RIVALS[one.name]} | {figure(one.value)} "
+            f"| {figure(one.gain, one.gain_low, one.gain_high)} | {one.n_rows} |"
+            for one in result.rivals
+        ]
     if result.metrics:
-        lines += ["| metric | value |", "|---|---|"]
-        lines += [f"| {name} | {value:.4f} |" for name, value in result.metrics.items()]
+        lines += ["", "| metric | value |", "|---|---|"]
+        lines += [
+            f"| {name} | {figure(value, *result.intervals.get(name, (None, None)))} |"
+            for name, value in result.metrics.items()
+        ]
+    if result.slices:
+        lines += ["", f"| slice | {result.metric} | rows | below the floor |", "|---|---|---|---|"]
+        lines += [
+            f"| {_cell(part.name)} | {figure(part.value, part.low, part.high)} | {part.n_rows} "
+            f"| {'**yes**' if part.is_below_floor else ''} |"
+            for part in result.slices
+        ]
     show(run, "performance", "\n".join(lines))
 
 

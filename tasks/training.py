@@ -195,6 +195,7 @@ def _manifest(
             "tolerance": challenger.parity.tolerance,
         },
         importance=importance,
+        baseline=tuple(float(value) for value in challenger.dummy_output[0]),
         mlflow_run_id=mlflow_run_id,
         libraries={
             name: importlib.metadata.version(name)

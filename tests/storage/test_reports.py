@@ -25,20 +25,6 @@ DRIFT: dict[str, Any] = {
     "features": [{"name": "x", "effect": float("inf")}],
     "clock": NOW,
 }
-PERFORMANCE: dict[str, Any] = {
-    "problem": "demo",
-    "model_version": "1",
-    "metric": "mae",
-    "value": 1.0,
-    "low": None,
-    "high": None,
-    "n_rows": 9,
-    "label_share": None,
-    "is_below_floor": False,
-    "reason": "none",
-    "metrics": {"mae": 1.0},
-    "clock": NOW,
-}
 DECISION: dict[str, Any] = {
     "problem": "demo",
     "kind": "gate",
@@ -63,7 +49,6 @@ def predicted(engine: Engine, hours: int, version: str = "1", actual: Any = None
     ("save", "values", "latest"),
     [
         (reports.save_drift, DRIFT, lambda db: reports.latest_drift(db, "demo")),
-        (reports.save_performance, PERFORMANCE, lambda db: reports.latest_performance(db, "demo")),
         (reports.save_decision, DECISION, lambda db: reports.gate_decision(db, "run-1")),
     ],
 )
@@ -107,16 +92,3 @@ def test_served_rows_come_newest_first_with_the_version_that_answered(engine: En
     with reading(engine) as db:
         rows = reports.served_rows(db, "demo", 2)
     assert [(row.features, row.model_version) for row in rows] == [([3, "é"], "1"), ([2, "é"], "1")]
-
-
-def test_only_mature_labels_of_the_version_are_judged(engine: Engine) -> None:
-    predicted(engine, 1, actual=5)
-    predicted(engine, 2)
-    predicted(engine, 9, actual=6)
-    predicted(engine, 1, version="2", actual=7)
-    until = NOW + timedelta(hours=2)
-    with reading(engine) as db:
-        rows = reports.labelled_predictions(db, "demo", "1", until, 9)
-        assert [row.actual for row in rows] == [5]
-        assert reports.label_share(db, "demo", "1", until) == 0.5
-        assert reports.label_share(db, "demo", "3", until) is None
