@@ -100,15 +100,14 @@ def test_slices_and_rivals_stand_in_the_status(championed: Settings) -> None:
     )
     serve_in_turn(settings, 400, 120)
     tick(settings, 520)
-    (found,) = read_status(settings, None)["problems"]
+    status = read_status(settings, None)
+    (found,) = status["problems"]
     names = [part["name"] for part in found["live_metric"]["slices"]]
     assert names == ["plan = basic", "plan = pro", *names[2:]]
     assert names[2:] == ["Air temperature [K] < 300", "Air temperature [K] ≥ 300"]
     assert [point["value"] for point in found["live_course"]] == [found["live_metric"]["value"]]
     text = io.StringIO()
-    show_status(
-        {"problems": [found], "discord": {"is_enabled": True}}, Console(file=text, width=300)
-    )
+    show_status(status, Console(file=text, width=300))
     shown = " ".join(text.getvalue().split())
     assert "100% of the labels arrived" in shown
     assert "no change 0." in shown
