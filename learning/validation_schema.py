@@ -10,7 +10,14 @@ import pandas as pd
 
 from learning.problem import Feature, Problem
 from learning.rows import Schema
-from learning.validation_values import NO_NUMBER, is_blank, read_numbers, read_texts, read_times
+from learning.validation_values import (
+    NO_NUMBER,
+    is_blank,
+    looks_like_time,
+    read_numbers,
+    read_texts,
+    read_times,
+)
 
 FEWEST_ROWS = 20
 SHARE_CHANGED = 0.9
@@ -89,7 +96,7 @@ def _changes(frame: pd.DataFrame, problem: Problem, schema: Schema) -> Iterator[
     if problem.event_time in frame:
         times = frame[problem.event_time]
         times = times[~is_blank(times)]
-        if len(times) >= FEWEST_ROWS and read_times(times).isna().mean() > SHARE_CHANGED:
+        if len(times) >= FEWEST_ROWS and (~looks_like_time(times)).mean() > SHARE_CHANGED:
             yield f"column {problem.event_time!r} held times and now holds {_kind(times)}"
 
 

@@ -42,9 +42,18 @@ def read_times(column: pd.Series[Any]) -> pd.Series[Any]:
     return _times_among_others(column) if times is None else times
 
 
+def looks_like_time(column: pd.Series[Any]) -> pd.Series[bool]:
+    """Which values are times, or texts that begin as a date does; quicker than `read_times`."""
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return column.notna()
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return pd.Series(False, index=column.index)
+    return column.astype(str).str.match(_LIKELY_TIME)
+
+
 def _times_among_others(found: pd.Series[Any]) -> pd.Series[Any]:
     """The times of a column in which other things stand too; those become missing."""
-    likely = found.where(found.astype(str).str.match(_LIKELY_TIME))
+    likely = found.where(looks_like_time(found))
     times = as_times(likely)
     if times is None:
         text = likely.where(likely.isna(), likely.astype(str).str.strip())

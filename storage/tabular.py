@@ -20,6 +20,9 @@ from learning.validation_values import NO_NUMBER
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 CHUNK_ROWS = 10_000
+UNZIPPED_LIMIT = 2 << 30
+UNZIP_STEP = 16 << 20
+MOST_GROWTH = 200  # tables in text shrink to a tenth or so; only a bomb reaches a thousandth
 
 
 class TableError(Exception):
@@ -62,16 +65,37 @@ def read_open_table(file: IO[bytes], name: str) -> pd.DataFrame:
 
 def _gunzip(file: IO[bytes], name: str) -> bytes:
     try:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
         with gzip.GzipFile(fileobj=file) as unzipped:
-            return unzipped.read()
+            return _bounded(unzipped, file, name)
     except (EOFError, zlib.error) as error:
         raise TableError(
             "truncated", f"{name}: the gzip data ends too early or is damaged; copy the file again"
         ) from error
     except gzip.BadGzipFile as error:
+        if is_gzip:
+            raise TableError(
+                "damaged", f"{name}: the gzip data is damaged ({error}); copy the file again"
+            ) from error
         raise TableError(
             "not_gzip", f"{name}: found no gzip data; compress it, or rename it to end in .csv"
         ) from error
+
+
+def _bounded(unzipped: gzip.GzipFile, file: IO[bytes], name: str) -> bytes:
+    """What a gzip file holds; refuses what grows as no table does, before it fills the memory."""
+    content = bytearray()
+    while part := unzipped.read(UNZIP_STEP):
+        content += part
+        zipped = max(file.tell(), 1)
+        if len(content) > UNZIPPED_LIMIT or len(content) > max(UNZIP_STEP, MOST_GROWTH * zipped):
+            raise TableError(
+                "too_large",
+                f"{name}: the gzip data unpacks to more than {len(content) // 2**20} MB, "
+                f"{len(content) // zipped} times its size; split the file into smaller ones",
+            )
+    return bytes(content)
 
 
 def _read_csv(content: bytes, name: str) -> pd.DataFrame:
@@ -213,7 +237,7 @@ def _loses_digits(numbers: pa.ChunkedArray) -> bool:
 def _read_parquet(file: IO[bytes], name: str) -> pd.DataFrame:
     try:
         table = pq.ParquetFile(pa.PythonFile(file, mode="r")).read()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise TableError(
             "not_parquet",
             f"{name}: found no readable Parquet data; it may be cut short; write or copy it again",
@@ -228,12 +252,28 @@ def _read_parquet(file: IO[bytes], name: str) -> pd.DataFrame:
                 f"{name}: the column {field.name!r} holds {field.type}; expected one plain value "
                 "per row",
             )
-    frame: pd.DataFrame = table.cast(_plain(table.schema)).to_pandas(ignore_metadata=True)
+    frame: pd.DataFrame = _cast(table, name).to_pandas(ignore_metadata=True)
     return frame
 
 
+def _cast(table: pa.Table, name: str) -> pa.Table:
+    """The table with plain types; raises `TableError` where bytes are no text."""
+    try:
+        return table.cast(_plain(table.schema))
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        places = [place for place in table.schema if _is_bytes(place.type)]
+        names = ", ".join(repr(place.name) for place in places)
+        raise TableError(
+            "encoding", f"{name}: found bytes that are not UTF-8 text in the columns {names}"
+        ) from None
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
 def _plain(schema: pa.Schema) -> pa.Schema:
-    """The schema with decimals as float64 and dictionaries as their values."""
+    """The schema with decimals as float64, dictionaries as their values, bytes as text."""
     fields = []
     for field in schema:
         kind = field.type
@@ -241,5 +281,7 @@ def _plain(schema: pa.Schema) -> pa.Schema:
             kind = kind.value_type
         if pa.types.is_decimal(kind):
             kind = pa.float64()
+        if _is_bytes(kind):
+            kind = pa.string()
         fields.append(pa.field(field.name, kind))
     return pa.schema(fields)

@@ -67,7 +67,7 @@ def store_batch(
     if not (is_fed_back and frame.empty):
         if not is_fed_back:
             refuse_changed_types(frame, problem, schema)
-        checked = validate(frame, problem, schema, behind_all(run, EVENT_TIME), run.latest)
+        checked = validate(frame, problem, schema, arrival_time(run, problem), run.latest)
         good = unknown_rows(run, checked.good, batch_id)
         stored = Stored(len(good), len(checked.bad), len(checked.good) - len(good))
         checked = replace(checked, good=good)
@@ -164,6 +164,11 @@ def _refuse_own_names(schema: Schema) -> None:
                 "or list it under drop in the problem file"
             )
         seen[name.lower()] = name
+
+
+def arrival_time(run: Run, problem: Problem) -> datetime:
+    """The event time of rows that have none of their own: behind all that is stored."""
+    return run.now if problem.event_time is not None else behind_all(run, EVENT_TIME)
 
 
 def behind_all(run: Run, column: str) -> datetime:

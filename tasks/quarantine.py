@@ -29,7 +29,7 @@ from storage.quarantine import (
     take_back,
     unfinished_releases,
 )
-from tasks.batch import append_rows, as_fed_back, behind_all, unknown_rows
+from tasks.batch import append_rows, arrival_time, as_fed_back, unknown_rows
 from tasks.run import Run
 from tasks.step import step
 
@@ -124,7 +124,7 @@ def _judge(
     frame = _frame(rows, problem)
     ids = [row.id for row in rows]
     try:
-        now = behind_all(run, EVENT_TIME)
+        now = arrival_time(run, problem)
         checked = validate(frame, problem, schema, now, None if rows[0].is_as_is else run.latest)
     except BatchRefusedError as error:
         return pd.DataFrame(), dict.fromkeys(ids, str(error)), []
