@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -29,6 +31,9 @@ class Settings(BaseSettings):
     mlflow_uri: str | None = None
     clock: Path | None = Field(
         None, description="file with the ISO time that the loop takes for the present"
+    )
+    source_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="folders that sources may read files of; none: the home's data folder"
     )
     log_level: str = "INFO"
 
@@ -65,7 +70,7 @@ class Settings(BaseSettings):
     prefect_ui_url: str | None = Field(None, description="Prefect's UI as people open it")
     mlflow_ui_url: str | None = Field(None, description="MLflow's UI as people open it")
 
-    @field_validator("active", "email_to", mode="before")
+    @field_validator("active", "email_to", "source_roots", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         if isinstance(value, str):
@@ -86,6 +91,24 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
+
+    @field_validator("source_roots")
+    @classmethod
+    def _all_absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(path.expanduser().resolve() for path in value)
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Folders below which sources may read local files; relative patterns begin there."""
+        return self.source_roots or (self.home / "data",)
+
+    def secret(self, variable: str) -> str | None:
+        """A secret that a problem file names by its variable; None where it is not set.
+
+        Read at each call, from the environment or else from ``.env``, and kept nowhere.
+        """
+        found = os.environ.get(variable) or dotenv_values(".env").get(variable)
+        return found or None
 
     @property
     def sql_url(self) -> str:

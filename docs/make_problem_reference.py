@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo  # noqa: E402
 from pydantic_core import PydanticUndefined  # noqa: E402
 
 from learning import problem as types_of  # noqa: E402
+from learning.sources import KINDS, OutsideSource  # noqa: E402
 from learning.spans import Span  # noqa: E402
 from storage.problem_text import inline  # noqa: E402
 
@@ -37,6 +38,7 @@ def reference() -> str:
     parts = [INTRODUCTION, _table("Top level", types_of.Problem)]
     sections = {
         "features[]": types_of.Feature,
+        **{f"sources[] of kind {kind}": source for kind, source in KINDS.items()},
         "quarantine": types_of.QuarantineRules,
         "windows": types_of.Windows,
         "drift": types_of.DriftRules,
@@ -88,13 +90,14 @@ def _name_of(kind: Any) -> str:
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin in (Union, types.UnionType):
-        return (
-            " or ".join(_name_of(one) for one in arguments if one is not type(None)) + " or `null`"
-        )
+        names = [_name_of(one) for one in arguments if one is not type(None)]
+        return " or ".join(names + ["`null`"] * (type(None) in arguments))
     if origin is tuple:
         return f"list of {_name_of(arguments[0])}"
     if origin is dict:
         return "metric: number"
+    if isinstance(kind, type) and issubclass(kind, OutsideSource):
+        return f"kind `{_name_of(kind.model_fields['kind'].annotation).strip('`')}`"
     if hasattr(kind, "__metadata__"):
         return _name_of(arguments[0])
     return "section"

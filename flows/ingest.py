@@ -12,23 +12,33 @@ from tasks.ingest import Ingested
 from tasks.ingest_feedback import ingest_feedback
 from tasks.ingest_generator import ingest_generator
 from tasks.ingest_inbox import ingest_inbox
+from tasks.ingest_labels import merge_labels
+from tasks.ingest_sources import ingest_source
 from tasks.quarantine import finish_releases
 from tasks.run import Run
 
 
 @flow(name="ingest", persist_result=False)
 def ingest(problem: str | None = None, now: datetime | None = None) -> dict[str, Any]:
-    """Take new rows from the inbox, the generator and feedback into the observations."""
+    """Take new rows and labels from all sources into the observations."""
     return for_each("ingest", problem, now, ingest_all)
 
 
 def ingest_all(run: Run) -> dict[str, Any]:
     """Ingest every source of a problem and say what each one gave."""
     finish_releases(run)
-    results = (ingest_inbox(run), ingest_generator(run), ingest_feedback(run))
-    return {
-        result.source: _counts(result) for result in results if result.n_batches or result.refused
-    }
+    results = [
+        ingest_inbox(run),
+        ingest_generator(run),
+        *(ingest_source(run, source.name) for source in run.problem.outside),
+        ingest_feedback(run),
+        merge_labels(run),
+    ]
+    return {result.source: _counts(result) for result in results if _has_news(result)}
+
+
+def _has_news(result: Ingested) -> bool:
+    return bool(result.n_batches or result.refused or result.failure)
 
 
 def _counts(result: Ingested) -> dict[str, Any]:
@@ -37,4 +47,6 @@ def _counts(result: Ingested) -> dict[str, Any]:
         counts["repeated"] = result.n_repeated
     if result.refused:
         counts["refused"] = list(result.refused)
+    if result.failure:
+        counts["failed"] = result.failure
     return counts

@@ -34,6 +34,7 @@ CLOSES: dict[str, str] = {
     "drift_over": "drift_found",
     "performance_recovered": "performance_below_floor",
     "recovered": "failed",
+    "source_recovered": "source_failed",
     "circuit_closed": "circuit_open",
     "errors_over": "errors_high",
 }

@@ -52,6 +52,24 @@ def batch_refused(source: str, n_rows: int, reason: str, names: Collection[str] 
     return Alert("batch_refused", "warning", "Batch refused", text, fields, f"{source}: {why}")
 
 
+def source_failed(source: str, reason: str) -> Alert:
+    """A source of rows could not be read; of ``reason`` no values are told."""
+    text = (
+        f"Source {source} could not be read: {sentence(one_line_error(reason))} Other sources and "
+        "the served model go on; it is asked again at each turn of the loop and goes on where it "
+        "stopped. Mend the source, or its part of the problem file."
+    )
+    fields: dict[str, FieldValue] = {"Source": source}
+    return Alert("source_failed", "warning", f"Source {source} failed", text, fields, source)
+
+
+def source_recovered(source: str) -> Alert:
+    """A source can be read again; told only when its failure was."""
+    text = f"Source {source} is read again, from where it had stopped. Nothing to do."
+    title = f"Source {source} recovered"
+    return Alert("source_recovered", "good", title, text, {"Source": source}, source)
+
+
 def drift_found(
     champion: int | str,
     drift_share: float,

@@ -30,6 +30,7 @@ from learning.problem_rules import (
     Section,
     Windows,
 )
+from learning.sources import Outside, Source, source_name
 from learning.spans import Span
 
 __all__ = [
@@ -116,9 +117,7 @@ class Problem(Section):
     key: str | None = Field(None, description="column that tells rows apart; each is stored once")
     drop: tuple[str, ...] = Field((), description="columns that are never features")
     features: tuple[Feature, ...] = Field((), description="empty: inferred from the first batch")
-    sources: tuple[Literal["inbox", "feedback", "generator"], ...] = Field(
-        ("inbox", "feedback"), description="where rows come from"
-    )
+    sources: tuple[Source, ...] = Field(("inbox", "feedback"), description="where rows come from")
     label_delay: Span = Field(Span.parse(0), description="from event to label: 500 rows, or 7d")
     max_ahead: Span | None = Field(
         Span.parse("1d"),
@@ -168,9 +167,16 @@ class Problem(Section):
             raise ValueError(f"{twice!r} has two roles; target, event_time and key must differ")
         if dropped := set(self.drop).intersection(names):
             raise ValueError(f"drop: {min(dropped)!r} is also listed in features")
+        if twice := _first_repeated(source_name(source) for source in self.sources):
+            raise ValueError(f"sources: {twice!r} is listed twice; give each a name of its own")
         if "generator" in self.sources and self.generator is None:
             raise ValueError("sources: 'generator' is listed but there is no generator section")
         return self
+
+    @property
+    def outside(self) -> tuple[Outside, ...]:
+        """The sources that are read outside of Perennial."""
+        return tuple(source for source in self.sources if not isinstance(source, str))
 
     @field_validator("max_ahead")
     @classmethod

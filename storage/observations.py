@@ -103,6 +103,23 @@ def known_keys(store: Path, problem: str, keys: Sequence[str], besides: str) -> 
     return found
 
 
+def waiting_rows(store: Path, problem: str, keys: Sequence[str], besides: str) -> pd.DataFrame:
+    """The first row of each of ``keys`` that has no label yet, of batches other than ``besides``.
+
+    Keys that are unknown, or whose label is known, give none.
+    """
+    table = _open(table_uri(store, problem))
+    if table is None:
+        return pd.DataFrame({KEY: [], LABEL: []})
+    rows = table.to_pyarrow_table()
+    asked = pc.is_in(rows[KEY], pa.array(keys, pa.string()), skip_nulls=True)
+    rows = rows.filter(pc.and_(asked, pc.not_equal(rows[BATCH_ID], besides)))
+    frame: pd.DataFrame = rows.sort_by(INGESTED_AT).to_pandas()
+    labelled = frame.loc[frame[LABEL].notna(), KEY]
+    first = frame[~frame[KEY].isin(labelled)].drop_duplicates(KEY)
+    return first.reset_index(drop=True)
+
+
 def read_observations(
     store: Path,
     problem: str,

@@ -167,6 +167,36 @@ predictions = Table(
     Index(None, "problem", "event_time"),
 )
 
+# How far each outside source was read, moved in the transaction that notes the rows' batch.
+source_positions = Table(
+    "source_positions",
+    metadata,
+    _name("problem", primary_key=True),
+    _name("source", primary_key=True),
+    Column("part", String(64), primary_key=True, comment="digest of a file's path, or empty"),
+    Column("position", Json, nullable=False),
+    _time("moved_at"),
+)
+source_failures = Table(
+    "source_failures",
+    metadata,
+    _name("problem", primary_key=True),
+    _name("source", primary_key=True),
+    Column("reason", Text, nullable=False),
+    _time("since"),
+)
+# Labels that came without their row, until it is there.
+waiting_labels = Table(
+    "waiting_labels",
+    metadata,
+    _name("problem", primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("label", Json, nullable=False),
+    Column("source", String(512), nullable=False),
+    _time("received_at"),
+    Column("claimed_by", String(96), comment="the batch that brings it to its row"),
+    Index(None, "problem", "claimed_by"),
+)
 feedback = Table(
     "feedback",
     metadata,

@@ -1,4 +1,4 @@
-"""Tables in files: CSV, gzipped CSV and Parquet, read so that nothing is silently changed."""
+"""Tables in files: CSV, JSON lines and Parquet, read so that nothing is silently changed."""
 
 from __future__ import annotations
 
@@ -17,24 +17,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from learning.validation_values import NO_NUMBER
+from storage.tabular_error import TableError
+from storage.tabular_json import json_lines, table_of
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
+__all__ = ["SUFFIXES", "TableError", "frame_of", "read_open_table", "read_table"]
+
+SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 CHUNK_ROWS = 10_000
 UNZIPPED_LIMIT = 2 << 30
 UNZIP_STEP = 16 << 20
 MOST_GROWTH = 200  # tables in text shrink to a tenth or so; only a bomb reaches a thousandth
 
 
-class TableError(Exception):
-    """A file is not a table that can be read; ``code`` names the cause."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 def read_table(path: Path) -> pd.DataFrame:
-    """The table in a ``.csv``, ``.csv.gz`` or ``.parquet`` file. See `read_open_table`."""
+    """The table in a file whose name ends in one of `SUFFIXES`. See `read_open_table`."""
     try:
         with path.open("rb") as file:
             return read_open_table(file, path.name)
@@ -48,14 +44,17 @@ def read_open_table(file: IO[bytes], name: str) -> pd.DataFrame:
 
     CSV is UTF-8 with commas and one header line. A column of whole numbers becomes int64 (float64
     if some are missing), of numbers float64, of true and false bool; everything else stays text,
-    also numbers that would lose leading zeros or digits. Blank cells are missing. Raises
-    `TableError` naming the file, the line, what was found and what to do.
+    also numbers that would lose leading zeros or digits. Blank cells are missing. JSON lines are
+    read as `table_of` says. Raises `TableError` naming the file, the line, what was found and what
+    to do.
     """
     lower = name.lower()
     if lower.endswith(".parquet"):
         return _read_parquet(file, name)
-    if lower.endswith(".csv.gz"):
-        return _read_csv(_gunzip(file, name), name)
+    if lower.endswith(".gz"):
+        file, lower = io.BytesIO(_gunzip(file, name)), lower.removesuffix(".gz")
+    if lower.endswith(".jsonl"):
+        return frame_of(table_of(json_lines(file.read(), name)), name)
     if lower.endswith(".csv"):
         return _read_csv(file.read(), name)
     raise TableError(
@@ -242,6 +241,14 @@ def _read_parquet(file: IO[bytes], name: str) -> pd.DataFrame:
             "not_parquet",
             f"{name}: found no readable Parquet data; it may be cut short; write or copy it again",
         ) from error
+    return frame_of(table, name)
+
+
+def frame_of(table: pa.Table, name: str) -> pd.DataFrame:
+    """A table of plain columns as a frame: decimals as float64, dictionaries as their values.
+
+    Raises `TableError` for columns of one name or of nested values, and for a table without rows.
+    """
     _refuse_duplicates(table.column_names, name)
     if not table.num_columns or not table.num_rows:
         raise TableError("no_rows", f"{name}: found no rows; expected at least one")

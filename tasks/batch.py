@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from loguru import logger
 from sqlalchemy import Connection
 
 from learning import alert_text
+from learning.late_labels import fold_repeats
 from learning.problem import Problem
 from learning.rows import Schema
 from learning.validation import Validated, validate
@@ -35,6 +37,8 @@ from storage.schemas import keep_schema
 from tasks.run import Run
 from tasks.schema import infer_schema
 
+# What else belongs into the transaction that notes a batch, such as how far its source was read.
+Also = Callable[[Connection], None]
 OWN_COLUMNS = (KEY, EVENT_TIME, LABEL, INGESTED_AT, BATCH_ID, SOURCE)
 
 
@@ -54,11 +58,13 @@ def store_batch(
     batch_id: str,
     watermark: int | None = None,
     is_fed_back: bool = False,
+    also: Also | None = None,
 ) -> Stored:
     """Validate a batch, append its good rows to the observations, note it and tell of it.
 
     A key is stored once: a row whose key is known is left out, unless it brings the label that was
     missing. Each part is idempotent, so a crash anywhere is mended by storing the same batch again.
+    ``also`` is done in the transaction that notes the batch.
     """
     schema = run.schema or infer_schema(run.problem, frame)
     _refuse_own_names(schema)
@@ -67,16 +73,27 @@ def store_batch(
     if not (is_fed_back and frame.empty):
         if not is_fed_back:
             refuse_changed_types(frame, problem, schema)
-        checked = validate(frame, problem, schema, arrival_time(run, problem), run.latest)
+        checked = _validated(run, frame, problem, schema)
         good = unknown_rows(run, checked.good, batch_id)
-        stored = Stored(len(good), len(checked.bad), len(checked.good) - len(good))
+        n_repeated = len(frame) - len(checked.bad) - len(good)
+        stored = Stored(len(good), len(checked.bad), n_repeated)
         checked = replace(checked, good=good)
     if run.schema is None:
         with run.commit() as connection:
             keep_schema(connection, run.name, schema)
     version = append_rows(run, checked.good, schema, source, batch_id) if checked else None
-    _note(run, source, batch_id, stored, version, watermark, checked, problem)
+    _note(run, source, batch_id, stored, version, watermark, checked, problem, also)
     return stored
+
+
+def _validated(run: Run, frame: pd.DataFrame, problem: Problem, schema: Schema) -> Validated:
+    """The batch without superfluous repeats, validated; bad rows by their number in all of it."""
+    folded = fold_repeats(frame.reset_index(drop=True), problem)
+    checked = validate(folded, problem, schema, arrival_time(run, problem), run.latest)
+    bad = [
+        replace(row, row_number=int(folded.index[row.row_number - 1]) + 1) for row in checked.bad
+    ]
+    return replace(checked, bad=tuple(bad))
 
 
 def _note(
@@ -88,6 +105,7 @@ def _note(
     watermark: int | None,
     checked: Validated | None,
     problem: Problem,
+    also: Also | None,
 ) -> None:
     """Record the batch, its quarantined rows and the alert in one transaction."""
     known = f"{stored.n_repeated} rows repeat a known key" if stored.n_repeated else None
@@ -108,8 +126,10 @@ def _note(
                 "data_version": version,
             },
         )
+        if also is not None:
+            also(connection)
         if is_new and checked is not None:
-            keep_rows(connection, run.name, batch_id, _kept(checked, problem))
+            keep_rows(connection, run.name, batch_id, quarantined(checked, problem))
             trim_quarantine(run, connection)
             alert = alert_text.batch_ingested(
                 source, stored.n_rows, stored.n_quarantined, checked.reasons, run.column_names
@@ -117,7 +137,7 @@ def _note(
             run.alert(connection, alert, batch_id)
 
 
-def _kept(checked: Validated, problem: Problem) -> list[dict[str, Any]]:
+def quarantined(checked: Validated, problem: Problem) -> list[dict[str, Any]]:
     """Bad rows as the quarantine keeps them."""
     return [
         {

@@ -13,8 +13,8 @@ from learning import alert_text
 from storage import batches
 from storage.database import reading
 from storage.tabular import SUFFIXES, read_open_table
-from tasks.batch import Stored, store_batch
-from tasks.ingest import REFUSALS, SOURCE_LENGTH, Ingested, refuse_batch
+from tasks.batch import Stored
+from tasks.ingest import REFUSALS, SOURCE_LENGTH, Ingested, refuse_batch, take_batch
 from tasks.run import Run
 from tasks.step import step
 
@@ -77,7 +77,7 @@ def _ingest_file(run: Run, name: str, content: bytes) -> Stored | str:
     try:
         frame = read_open_table(io.BytesIO(content), name)
         n_rows = len(frame)
-        return store_batch(run, frame, source, batch_id)
+        return take_batch(run, frame, source, batch_id)
     except REFUSALS as error:
         refuse_batch(run, source, batch_id, n_rows, str(error))
         return str(error)
