@@ -11,7 +11,8 @@ from flows.each import for_each
 from flows.ingest import ingest_all
 from flows.retrain import challenge
 from tasks.decide import decide
-from tasks.drift import render_drift_report, watch_drift
+from tasks.drift import watch_drift
+from tasks.drift_report import render_drift_report
 from tasks.performance import watch_performance
 from tasks.record import record_versions
 from tasks.run import Run

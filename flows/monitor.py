@@ -8,7 +8,8 @@ from typing import Any
 from prefect import flow
 
 from flows.each import for_each
-from tasks.drift import render_drift_report, watch_drift
+from tasks.drift import watch_drift
+from tasks.drift_report import render_drift_report
 from tasks.performance import watch_performance
 from tasks.run import Run
 from tasks.servers import watch_servers

@@ -77,6 +77,8 @@ class DriftRules(Section):
         True, description="replay the reference against itself, for rows that depend on each other"
     )
     report_every: Span = Field(Span.parse("6h"), description="Evidently's report, at the latest")
+    reports_kept: int = Field(20, ge=1, description="documents; the newest stays in any case")
+    reports_max_age: Span = Field(Span.parse("30d"), description="older documents are removed")
 
 
 class RetrainPolicy(Section):

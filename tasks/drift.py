@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from loguru import logger
-from sqlalchemy import Row
 
 from learning import alert_text
 from learning.alert import Alert
 from learning.drift import DriftResult, check_drift, effect_name
-from learning.drift_report import render_report
 from learning.phrases import DriftedFeature
 from learning.rows import EVENT_TIME, LABEL, Rows, encode
 from storage import reports
-from storage.bundles import write_atomically
 from storage.database import reading
 from storage.observations import SOURCE, read_observations
-from tasks.artifacts import show_drift, show_link
+from tasks.artifacts import show_drift
 from tasks.champion import Champion, load_champion, served_frame
 from tasks.run import Run
 from tasks.step import step
@@ -109,50 +103,3 @@ def _drift_alert(result: DriftResult, version: int) -> Alert:
             for f in worst
         ],
     )
-
-
-@step("render Evidently's report")
-def render_drift_report(run: Run) -> str | None:
-    """Render the document when the verdict turned, or the last one is old; never fails the run.
-
-    Returns its path below the home folder, None when there was nothing new to render. A challenger
-    that took over in this run changes nothing: the document shows the check that was made.
-    """
-    with reading(run.engine) as connection:
-        result = reports.drift_of_run(connection, run.run_id)
-    if result is None or result.drift_share is None or not _is_report_due(run, result):
-        return None
-    path = f"reports/{run.name}/{run.run_id}.html"
-    try:
-        html = _render(run, int(result.model_version))
-        if html is None:
-            return None
-        write_atomically(run.settings.home / path, html.encode())
-    except Exception as error:  # a picture that cannot be drawn is no reason to fail
-        logger.warning("{}: no drift report: {}: {}", run.name, type(error).__name__, error)
-        return None
-    with run.commit() as connection:
-        reports.attach_report(connection, run.run_id, path)
-    show_link(run, "drift-report", path)
-    return path
-
-
-def _render(run: Run, version: int) -> str | None:
-    checked = load_champion(run, version)
-    if checked is None:
-        return None
-    rules = run.problem.drift
-    current = current_window(run, checked)
-    features = checked.schema.features
-    return render_report(checked.reference, current.x, features, rules.alpha, rules.share)
-
-
-def _is_report_due(run: Run, result: Row[Any]) -> bool:
-    if result.report is None:
-        return True
-    with reading(run.engine) as connection:
-        drawn = reports.drift_of_run(connection, PurePosixPath(result.report).stem)
-    if drawn is None or drawn.is_drifted != result.is_drifted:
-        return True
-    every = run.problem.drift.report_every.time
-    return every is not None and result.checked_at - drawn.checked_at >= every

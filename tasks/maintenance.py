@@ -12,7 +12,6 @@ from tasks.batch import trim_quarantine
 from tasks.run import Run
 from tasks.step import step
 
-REPORTS_KEPT = 50
 DRAFT_SECONDS = 3_600
 WORD_SECONDS = 86_400
 
@@ -33,12 +32,7 @@ def remove_old_quarantine(run: Run) -> int:
 @step("remove old files")
 def remove_old_files(run: Run) -> int:
     """Remove old drift documents, and what killed writers and killed servers left behind."""
-    folder = run.settings.home / "reports" / run.name
-    documents = sorted(folder.glob("*.html"), key=lambda path: path.stat().st_mtime)
-    removed = 0
-    for path in documents[:-REPORTS_KEPT]:
-        path.unlink()
-        removed += 1
+    removed = _remove_old_reports(run)
     for draft in (run.store / "bundles" / run.name).glob(".draft-*"):
         if _age_seconds(draft) > DRAFT_SECONDS:
             shutil.rmtree(draft, ignore_errors=True)
@@ -48,6 +42,25 @@ def remove_old_files(run: Run) -> int:
             word.unlink(missing_ok=True)
             removed += 1
     return removed + remove_old_samples(run.store)
+
+
+def _remove_old_reports(run: Run) -> int:
+    """Remove documents beyond their number or age; the newest is what the API shows, and stays."""
+    folder = run.settings.home / "reports" / run.name
+    rules = run.problem.drift
+    documents = sorted(folder.glob("*.html"), key=lambda path: path.stat().st_mtime)
+    longest = rules.reports_max_age.time
+    removed = 0
+    for place, path in enumerate(reversed(documents)):
+        is_old = longest is not None and _age_seconds(path) > longest.total_seconds()
+        if place and (place >= rules.reports_kept or is_old):
+            path.unlink(missing_ok=True)
+            removed += 1
+    for draft in folder.glob(".draft-*"):
+        if _age_seconds(draft) > DRAFT_SECONDS:
+            draft.unlink(missing_ok=True)
+            removed += 1
+    return removed
 
 
 def _age_seconds(path: Path) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -103,3 +104,22 @@ def test_a_person_publishes_and_retrains_by_hand(
     for_each("ingest", "small", None, ingest_all, small)
     judged = retrain.fn("small", "I want to see")["small"]
     assert judged["outcome"] in ("promoted", "refused")
+
+
+def test_maintenance_removes_documents_beyond_their_number_and_age_but_never_the_newest(
+    tmp_path: Path,
+) -> None:
+    settings = small_settings(tmp_path / "home", drift={"reports_kept": 3, "reports_max_age": "2d"})
+    folder = settings.home / "reports" / "small"
+    folder.mkdir(parents=True)
+    day = 86_400
+    for name, age in (("a", 9), ("b", 3), ("c", 1), ("d", 0.5), ("e", 0)):
+        (folder / f"{name}.html").write_text("x")
+        moment = time.time() - age * day
+        os.utime(folder / f"{name}.html", (moment, moment))
+    for_each("maintain", "small", None, _maintain, settings)
+    assert sorted(path.stem for path in folder.iterdir()) == ["c", "d", "e"]
+    for path in folder.iterdir():
+        os.utime(path, (0, 0))
+    for_each("maintain", "small", None, _maintain, settings)
+    assert len(list(folder.iterdir())) == 1

@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from learning.drift_report import MOST_COLUMNS, MOST_ROWS, frame_of, render_report
+from learning.drift_report import (
+    MOST_COLUMNS,
+    MOST_ROWS,
+    Answers,
+    answers_frame,
+    frame_of,
+    render_report,
+)
 from learning.problem import Feature
 
 AGE = Feature(name="age_of_customer")
@@ -95,3 +102,49 @@ def test_of_many_columns_the_first_ones_are_drawn() -> None:
     assert html is not None
     assert f"column_{MOST_COLUMNS - 1:03}" in html
     assert f"column_{MOST_COLUMNS:03}" not in html
+
+
+def answers(task: Any, classes: tuple[str, ...], y: Any, output: Any) -> Answers:
+    return Answers(task, classes, np.asarray(y, float), np.asarray(output, float), 0.5)
+
+
+def test_answers_are_read_as_labels_and_those_without_a_number_are_left_out() -> None:
+    binary = answers("binary", ("no", "yes"), [0, 1, 1], [[0.4, 0.6], [0.5, 0.5], [np.nan, 1]])
+    frame = answers_frame(binary)
+    assert frame.to_dict("list") == {
+        "actual": ["no", "yes"],
+        "predicted": ["yes", "yes"],
+        "probability": [0.6, 0.5],
+    }
+    numbers = answers_frame(answers("regression", (), [1, np.inf], [[1.5], [2]]))
+    assert numbers.to_dict("list") == {"actual": [1.0], "predicted": [1.5]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "classes"),
+    [("binary", ("no", "yes")), ("multiclass", ("a", "b", "c")), ("regression", ())],
+)
+def test_answers_of_every_task_are_drawn_beside_the_data(task: Any, classes: Any) -> None:
+    rng = np.random.default_rng(0)
+    width = len(classes) or 1
+    y = rng.integers(0, max(width, 2), 200)
+    output = rng.dirichlet(np.ones(width), 200) if classes else rng.normal(size=(200, 1))
+    served = answers(task, classes, y, output)
+
+    html = render_report(window(0), window(1), (AGE, COUNT, PLAN), 0.05, 0.1, answers=served)
+
+    assert html is not None
+    assert html.count("srcdoc=") == 2
+
+
+@pytest.mark.slow
+def test_answers_that_say_too_little_leave_the_data_alone() -> None:
+    for served in (
+        answers("binary", ("no", "yes"), np.zeros(50), np.full((50, 2), 0.5)),
+        answers("binary", ("no", "yes"), [0, 1], np.full((2, 2), 0.5)),
+        answers("regression", (), np.full(50, np.nan), np.ones((50, 1))),
+    ):
+        html = render_report(window(0), window(1), (AGE,), 0.05, 0.1, answers=served)
+        assert html is not None
+        assert html.count("srcdoc=") == 0

@@ -17,6 +17,8 @@ from storage.tables import (
     releases,
     runs,
 )
+from tasks import drift_report
+from tasks.report_process import Request
 from tests.factories import (
     bootstrap,
     count,
@@ -96,15 +98,14 @@ def test_rows_that_cannot_train_a_model_are_a_refusal_and_no_crash(small: Settin
 def test_a_report_shows_the_check_that_was_made_although_a_challenger_took_over(
     championed: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks import drift
 
     drawn: list[float] = []
 
-    def render(reference: object, current: object, *_rest: object) -> str:
-        drawn.append(reference[:, 0].mean())  # type: ignore[index]
+    def render(request: Request) -> str:
+        drawn.append(float(request.reference[:, 0].mean()))
         return "<html>"
 
-    monkeypatch.setattr(drift, "render_report", render)
+    monkeypatch.setattr(drift_report, "draw", render)
     serve_rows(championed, small_rows(400, 350, turned=True), "1")
     assert tick(championed, 750)["challenger"]["outcome"] == "promoted"
     assert drawn[0] == pytest.approx(300, abs=1.5)
@@ -113,12 +114,11 @@ def test_a_report_shows_the_check_that_was_made_although_a_challenger_took_over(
 def test_a_report_that_cannot_be_drawn_fails_nothing(
     championed: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks import drift
 
     def fail(*_arguments: object) -> str:
         raise ValueError("Evidently is unwell")
 
-    monkeypatch.setattr(drift, "render_report", fail)
+    monkeypatch.setattr(drift_report, "draw", fail)
     serve_rows(championed, small_rows(400, 100, turned=True), "1", labels=False)
     tick(championed, 500)
     assert {row.state for row in rows_of(championed, runs)} == {"done"}
