@@ -32,6 +32,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     prediction_id: str
     prediction: int | float | str
     probabilities: list[float] | None
+    risk_level: str | None
+    expected_cost: float | None
     body: bytes
 
 
@@ -58,7 +60,14 @@ def build_answer(
     document["model_version"] = model.manifest.version
     document["timestamp"] = now
     probabilities = None if task == "regression" else output
-    return Answer(prediction_id, prediction, probabilities, _encoder.encode(document))
+    return Answer(
+        prediction_id,
+        prediction,
+        probabilities,
+        document.get("risk_level"),
+        document.get("expected_cost"),
+        _encoder.encode(document),
+    )
 
 
 def _decide(model: ServedModel, probability: float, document: dict[str, Any]) -> int | str:

@@ -69,10 +69,14 @@ class Gate:
         it asks too fast.
         """
         header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        if not header and self._is_open():
+        token_id = scope["exchange"].token_id = self.admit(header, wanted)
+        return token_id
+
+    def admit(self, authorization: bytes, wanted: str) -> str | None:
+        """The same for an ``Authorization`` header alone."""
+        if not authorization and self._is_open():
             return None
-        kind, _, credential = header.partition(b" ")
-        token_id, scopes = self._identify(credential.strip()) if kind.lower() == b"bearer" else _NO
+        token_id, scopes = self._read(authorization)
         if token_id is None:
             raise ApiError(
                 401,
@@ -85,8 +89,13 @@ class Gate:
             self.limits.take(token_id)
         if wanted not in scopes:
             raise ApiError(403, "missing_scope", f"this route needs a token with scope {wanted}")
-        scope["exchange"].token_id = token_id
         return token_id
+
+    def knows(self, authorization: bytes, wanted: str) -> bool:
+        """Whether such a header opens what needs this scope, however often it is used."""
+        if not authorization and self._is_open():
+            return True
+        return wanted in self._read(authorization)[1]
 
     def refresh(self) -> None:
         """Read the tokens once; when SQL does not answer the last known ones stay."""
@@ -113,6 +122,11 @@ class Gate:
 
     def _is_open(self) -> bool:
         return self._may_open and self._own is None and not self._tokens
+
+    def _read(self, authorization: bytes) -> tuple[str | None, tuple[str, ...]]:
+        """Id and scopes of the live token in a header; None and no scopes without one."""
+        kind, _, credential = authorization.partition(b" ")
+        return self._identify(credential.strip()) if kind.lower() == b"bearer" else _NO
 
     def _identify(self, credential: bytes) -> tuple[str | None, tuple[str, ...]]:
         # Bytes all the way: a token with other letters than ASCII is wrong, not an error.

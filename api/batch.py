@@ -17,7 +17,7 @@ from api.batch_answer import Answers, error_items, to_json
 from api.batch_body import Body, send_bytes
 from api.batch_json import JsonReader
 from api.batch_request import ARROW, CSV, JSON, OnError, header, media_type, on_error_of
-from api.batch_rows import BatchSchema, Rows
+from api.batch_rows import Rows
 from api.batch_score import Decisions, decide, new_ids, records, score
 from api.errors import ApiError
 from api.predict import no_model
@@ -49,7 +49,7 @@ class Reader:
 
     def __init__(self, model: ServedModel) -> None:
         self.model = model
-        self.schema = BatchSchema(model.manifest.features)
+        self.schema = model.schema
         self._json = JsonReader(self.schema)
 
     def read(self, content: bytes, kind: str) -> Rows:

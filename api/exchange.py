@@ -112,6 +112,11 @@ def request_id_of(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and REQUEST_ID.match(value):
             return str(value.decode())
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """An id that no other request has."""
     return f"{_PROCESS}{next(_numbers):016x}"
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import groupby
 
-import msgspec
 import numpy as np
+import numpy.typing as npt
 from loguru import logger
 
 from api.answer import Answer, build_answer
@@ -18,14 +19,12 @@ from api.intake import Asked
 from api.metrics import Metrics
 from api.recorder import Recorder
 from api.session import ServedModel
-from storage.predictions import PredictionRecord
+from storage.prediction_batches import BatchRecord
 
 # More than this in one call would keep those behind it waiting for longer than it saves.
 LARGEST_CALL = 256
 
-_json = msgspec.json.Encoder()
-
-
+Numbers = npt.NDArray[np.float64]
 Reply = Callable[[bytes | None, Exception | None], None]
 
 
@@ -90,76 +89,105 @@ class Gathering:
 
     def _answer(self, group: list[Waiting]) -> None:
         now = datetime.now(UTC)
+        taken, numbers = self._decide(group, now)
+        if not taken:
+            return
+        record = self._record(taken, numbers, now)
+        try:
+            entry = self._recorder.add(record)
+        except Exception as error:
+            for one in taken:
+                _reply(one, None, error)
+            return
+        self._recorder.journal.flush()
+        if entry.done is None:
+            self._settle(taken, record, None)
+        else:
+            self._n_writing += 1
+            entry.done.add_done_callback(lambda done: self._written(taken, record, done))
+
+    def _decide(self, group: list[Waiting], now: datetime) -> tuple[list[Waiting], Numbers]:
+        """Those who get an answer, and their rows; the others are told why not."""
+        numbers, outputs = score(group)
         taken: list[Waiting] = []
-        entry = None
+        places: list[int] = []
         fresh = os.urandom(16 * len(group)).hex()
-        for place, (one, output) in enumerate(zip(group, score(group), strict=True)):
+        for place, (one, output) in enumerate(zip(group, outputs, strict=True)):
             try:
                 if isinstance(output, Exception):
                     raise output
                 name = one.asked.prediction_id or fresh[32 * place : 32 * place + 32]
-                entry = self._recorder.add(self._record(one, output, name, now))
+                one.answer = build_answer(one.model, output, name, now)
             except Exception as error:
                 _reply(one, None, error)
             else:
                 taken.append(one)
-        if entry is None:
-            return
-        self._recorder.journal.flush()
-        if entry.done is None:
-            self._settle(taken, None)
-        else:
-            self._n_writing += 1
-            entry.done.add_done_callback(lambda done: self._written(taken, done))
+                places.append(place)
+        return taken, numbers if len(taken) == len(group) else numbers[places]
 
-    def _record(
-        self, one: Waiting, output: list[float], prediction_id: str, now: datetime
-    ) -> PredictionRecord:
-        asked, model = one.asked, one.model
-        one.answer = answer = build_answer(model, output, prediction_id, now)
-        return PredictionRecord(
-            self._problem,
-            prediction_id,
-            model.manifest.version,
-            asked.key,
-            asked.event_time or now,
-            _json.encode(asked.values),
-            answer.prediction,
-            answer.probabilities,
-            answer.body,
-            now,
+    def _record(self, taken: list[Waiting], numbers: Numbers, now: datetime) -> BatchRecord:
+        """The predictions of one call, as they are journalled."""
+        model = taken[0].model
+        schema, manifest = model.schema, model.manifest
+        answers = [one.answer for one in taken if one.answer is not None]
+        asked = [one.asked for one in taken]
+        is_plain, is_priced = manifest.task == "regression", manifest.task == "binary"
+        return BatchRecord(
+            problem=self._problem,
+            model_version=manifest.version,
+            created_at=now,
+            prediction_ids=[answer.prediction_id for answer in answers],
+            keys=[each.key for each in asked] if any(each.key for each in asked) else None,
+            event_times=[each.event_time or now for each in asked],
+            number_type="<f8",
+            numbers=(numbers[:, schema.number_places] if schema.text_places else numbers).tobytes(),
+            texts=[[each.values[place] for each in asked] for place in schema.text_places],
+            text_places=schema.text_places,
+            predictions=[answer.prediction for answer in answers],
+            probabilities=None if is_plain else [a.probabilities or [] for a in answers],
+            class_names=list(manifest.classes) if manifest.task == "multiclass" else [],
+            risk_levels=[a.risk_level for a in answers] if is_priced else None,
+            expected_costs=[a.expected_cost or 0.0 for a in answers] if is_priced else None,
         )
 
-    def _written(self, taken: list[Waiting], done: asyncio.Future[None]) -> None:
+    def _written(
+        self, taken: list[Waiting], record: BatchRecord, done: asyncio.Future[None]
+    ) -> None:
         self._n_writing -= 1
         if self._waiting and not self._n_writing:
             self._turn()
-        self._settle(taken, done.exception())
+        self._settle(taken, record, done.exception())
 
-    def _settle(self, taken: list[Waiting], error: BaseException | None) -> None:
+    def _settle(
+        self, taken: list[Waiting], record: BatchRecord, error: BaseException | None
+    ) -> None:
+        if error is not None:
+            self._recorder.forget([record])
+            refusal = self._recorder.refusal(error)
+            for one in taken:
+                _reply(one, None, refusal)
+            return
+        names = record.predictions if record.probabilities is not None else ["value"] * len(taken)
+        for name, n_rows in Counter(names).items():
+            self._metrics.predicted(self._problem, str(name), n_rows)
         for one in taken:
-            answer = one.answer
-            assert answer is not None
-            if error is not None:
-                self._recorder.forget_prediction(self._problem, answer.prediction_id)
-                _reply(one, None, self._recorder.refusal(error))
-                continue
-            name = "value" if answer.probabilities is None else str(answer.prediction)
-            self._metrics.predicted(self._problem, name)
-            _reply(one, answer.body, None)
+            assert one.answer is not None
+            _reply(one, one.answer.body, None)
 
 
-def score(group: list[Waiting]) -> list[list[float] | Exception]:
-    """The model's output for each request of one model, or why it has none."""
+def score(group: list[Waiting]) -> tuple[Numbers, list[list[float] | Exception]]:
+    """The rows of requests to one model, and its output for each or why it has none."""
     model = group[0].model
+    flat = np.frombuffer(b"".join([one.asked.row for one in group]), dtype="<f8")
+    numbers = flat.reshape(len(group), -1)
     try:
         with np.errstate(over="ignore"):
-            matrix = np.array([one.asked.row for one in group], dtype=np.float32)
+            matrix = numbers.astype(np.float32)
         if not np.isinf(matrix).any():
-            return list(model.score_all(matrix))
+            return numbers, list(model.score_all(matrix))
     except Exception as error:  # one row, or the model itself: it shows when they are alone
         logger.debug("a group of {} is scored singly: {}", len(group), type(error).__name__)
-    return [_score_singly(model, one.asked) for one in group]
+    return numbers, [_score_singly(model, one.asked) for one in group]
 
 
 def _score_singly(model: ServedModel, asked: Asked) -> list[float] | Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -25,16 +26,17 @@ from storage.encoding import MISSING_CODE, RowEncoder, Value
 from storage.manifest import FeatureSpec
 
 Number = bool | Integer | float | None
+NAN = float("nan")
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
     """One request for a prediction: raw values in schema order, and the model's row of them.
 
-    A number that is missing stands as None in ``row``; it becomes NaN in the matrix.
+    ``row`` holds float64 numbers as bytes, NaN where a value is missing.
     """
 
     values: Sequence[Value]
-    row: Sequence[float | None]
+    row: bytes
     key: str | None
     event_time: datetime | None
     prediction_id: str | None
@@ -50,6 +52,7 @@ class Intake:
     def __init__(self, features: Sequence[FeatureSpec], encoder: RowEncoder) -> None:
         self._encoder = encoder
         self._decoder = _prepare(features)
+        self._pack = struct.Struct(f"<{len(features)}d").pack
         self._codes = tuple(
             (place, {category: float(code) for code, category in enumerate(feature.categories)})
             for place, feature in enumerate(features)
@@ -72,13 +75,19 @@ class Intake:
         row = self._encode(values) if self._codes else values
         if row is None:
             return self.read_carefully(content)
-        return _asked(body, values, row)
+        return _asked(body, values, self._packed(row))
 
     def read_carefully(self, content: bytes) -> Asked:
         """The same, value by value."""
         body = decode_predict(content)
         values = values_in_order(body, self._encoder)
-        return _asked(body, values, encode(values, self._encoder))
+        return _asked(body, values, self._pack(*encode(values, self._encoder)))
+
+    def _packed(self, row: Sequence[Any]) -> bytes:
+        try:
+            return self._pack(*row)
+        except struct.error:  # a number is missing
+            return self._pack(*[NAN if value is None else value for value in row])
 
     def _encode(self, values: Sequence[Value]) -> list[Any] | None:
         """The row, or None when a category is spelled in a way that needs care."""
@@ -95,7 +104,7 @@ class Intake:
         return row
 
 
-def _asked(body: Any, values: Sequence[Value], row: Sequence[float | None]) -> Asked:
+def _asked(body: Any, values: Sequence[Value], row: bytes) -> Asked:
     key, prediction_id = body.key, body.prediction_id
     if prediction_id is not None:
         check_id(prediction_id)

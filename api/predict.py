@@ -60,13 +60,22 @@ class Predict:
         asked = model.intake.read(content)
         return await self._gathering.ask(model, asked)
 
-    def take(self, scope: Scope, content: bytes) -> Waiting | None:
+    def knows(self, authorization: bytes) -> bool:
+        """Whether the token in a header may ask, however often it does."""
+        return self._runtime.gate.knows(authorization, self.required_scope)
+
+    def admit(self, authorization: bytes) -> None:
+        """Let a client ask now, by its ``Authorization`` header.
+
+        Raises ApiError 401, 403 or 429.
+        """
+        self._runtime.gate.admit(authorization, self.required_scope)
+
+    def take(self, content: bytes) -> Waiting | None:
         """A whole request on its way to its answer, or None when it has to wait for something.
 
         Raises ApiError; whatever happens, the same request may then be given to `__call__`.
         """
-        self._runtime.gate.check(scope, self.required_scope)
-        scope["was_checked"] = True
         model = self._slot.model
         if model is None:
             return None

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from api.batch_rows import BatchSchema
 from api.graph import has_external_data
 from api.intake import Intake
 from storage.bundles import BundleError, read_bundle
@@ -34,6 +35,7 @@ class ServedModel:
     labels: tuple[int | str, ...]
     intake: Intake
     bands: tuple[RiskBand, ...]
+    schema: BatchSchema
 
     def score(self, row: list[float]) -> list[float]:
         """Probabilities of the classes, or one value, for one encoded row."""
@@ -72,7 +74,8 @@ def load_model(store: Path, pointer: Pointer) -> ServedModel:
     # The highest first: the first that a probability reaches is its own.
     bands = sorted(manifest.risk_levels, key=lambda band: band.above, reverse=True)
     intake = Intake(manifest.features, encoder)
-    return ServedModel(pointer, manifest, session, encoder, labels, intake, tuple(bands))
+    schema = BatchSchema(manifest.features)
+    return ServedModel(pointer, manifest, session, encoder, labels, intake, tuple(bands), schema)
 
 
 def _open(model: bytes) -> Any:
