@@ -59,16 +59,20 @@ class Application(FastAPI):
 
 
 def create_app(
-    settings: Settings, problems: tuple[str, ...], shared: Path | None = None
+    settings: Settings,
+    problems: tuple[str, ...],
+    shared: Path | None = None,
+    is_alone: bool = True,
 ) -> Application:
     """The API of these problems; its models, journal and threads live as long as its lifespan.
 
-    ``shared`` is a folder that the workers of one server share. Raises ValueError for impossible
+    ``shared`` is a folder that the workers of one server share. Unless ``is_alone``, a process
+    beside it moves the journal into SQL. Raises ValueError for impossible
     names, or when a route does not declare its scope.
     """
     if not problems or not all(map(NAME.fullmatch, problems)):
         raise ValueError(f"problems: found {problems}; expected names like {NAME.pattern}")
-    runtime = Runtime(settings, problems, shared)
+    runtime = Runtime(settings, problems, shared, is_alone)
     app = Application(
         title="Perennial",
         version=_version(),

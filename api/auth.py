@@ -19,7 +19,7 @@ from api.errors import ApiError
 from api.limits import Limits
 from settings import Settings
 from storage.bundles import write_atomically
-from storage.tokens import SCOPES, Token, hash_secret
+from storage.credentials import SCOPES, Token, hash_secret
 
 REFRESH_SECONDS = 0.4
 SETTINGS_TOKEN = "settings"  # noqa: S105

@@ -23,9 +23,10 @@ from api.errors import ApiError
 from api.predict import no_model
 from api.runtime import Runtime
 from api.session import ServedModel
+from api.sql import find_answers
 from storage.journal import Entry
-from storage.prediction_batches import BatchRecord, find_answers
-from storage.predictions import decode_prediction
+from storage.prediction_batches import BatchRecord
+from storage.records import decode_prediction
 
 # What the journal is given at once: single predictions wait for the same flush, so it is short.
 FLUSH_BYTES = 4 * 1024 * 1024

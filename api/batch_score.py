@@ -15,7 +15,7 @@ from api.answer import DEFAULT_THRESHOLD
 from api.batch_rows import BatchSchema, Rows
 from api.session import ServedModel
 from storage.prediction_batches import BatchRecord
-from storage.predictions import encode_record
+from storage.records import encode_record
 
 ROWS_PER_CALL = 4096
 ROWS_PER_RECORD = 4096

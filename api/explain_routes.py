@@ -17,11 +17,12 @@ from api.errors import ApiError
 from api.exchange import read_body, send_json
 from api.explain_parts import ExplanationError
 from api.explain_shelf import UNAVAILABLE
-from api.explain_stored import find_bundle, load_former
+from api.explain_stored import load_former
 from api.info import prediction
 from api.predict import Predict, no_model
 from api.runtime import Runtime
 from api.session import ServedModel
+from api.sql import find_bundle
 from storage.bundles import BundleError
 
 PARAMETER = "explain"

@@ -6,18 +6,17 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy.engine import Engine
+from typing import TYPE_CHECKING, Any
 
 from api.explain import explain
 from api.explain_parts import ExplanationError
 from api.explain_shelf import load_explainer
 from api.session import ServedModel, load_model
-from storage.database import reading
-from storage.models import find_version
+from api.sql import find_bundle, find_prediction
 from storage.pointers import Pointer
-from storage.predictions import find_prediction
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 SAME = 1e-4
 
@@ -39,15 +38,6 @@ def explain_prediction(
     refuse_other_answer(model, row, found["probabilities"], found["prediction"])
     explanation = explain(model, load_explainer(store, model), values, row)
     return {**found["answer"], "key": found["key"], "explanation": explanation}
-
-
-def find_bundle(engine: Engine, problem: str, version: str) -> str | None:
-    """The name of a version's bundle; None when no such version is known, or it has none."""
-    if not version.isdecimal():
-        return None
-    with reading(engine) as connection:
-        row = find_version(connection, problem, int(version))
-    return None if row is None else row.bundle
 
 
 def load_former(store: Path, problem: str, version: str, bundle: str | None) -> ServedModel:

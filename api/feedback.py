@@ -18,7 +18,7 @@ from api.runtime import Runtime
 from api.session import ServedModel
 from storage.encoding import label_text
 from storage.journal import Entry
-from storage.predictions import FeedbackItem, FeedbackRecord, Label
+from storage.records import FeedbackItem, FeedbackRecord, Label
 
 ITEMS_LIMIT = 10_000
 STATUS = {"unknown_prediction": 404, "conflicting_label": 409}

@@ -19,7 +19,6 @@ from uuid import uuid4
 import msgspec
 import yaml
 from loguru import logger
-from sqlalchemy import Engine
 from starlette.types import Receive, Scope, Send
 
 import problems
@@ -27,8 +26,7 @@ from api.decoder import MALFORMED, malformed
 from api.errors import ApiError
 from api.exchange import read_body, send_json
 from api.runtime import Runtime
-from storage.batches import watermark
-from storage.database import reading
+from api.sql import generator_watermark
 from storage.segments import sync_folder
 
 ROWS_LIMIT = 100_000
@@ -95,7 +93,7 @@ class Generate:
 
     async def _n_ingested(self) -> int:
         with contextlib.suppress(ApiError):  # then the file alone says how far it went
-            return await self._runtime.ask(_watermark, self._problem)
+            return await self._runtime.ask(generator_watermark, self._problem)
         return 0
 
     async def _generate(self, inbox: Path, body: GenerateBody, first: int) -> str:
@@ -171,11 +169,6 @@ def _number(descriptor: int) -> int:
 
 def _remember(descriptor: int, n_rows: int) -> None:
     os.pwrite(descriptor, b"%d" % n_rows, 0)
-
-
-def _watermark(engine: Engine, problem: str) -> int:
-    with reading(engine) as connection:
-        return watermark(connection, problem, "generator")
 
 
 def _failed() -> ApiError:

@@ -12,19 +12,13 @@ from fastapi.responses import FileResponse
 
 from api.decoder import check_id
 from api.errors import ApiError
-from api.facts import latest_drift
 from api.predict import no_model
 from api.routes import AskedRuntime, AskedSlot, Reading
 from api.runtime import Runtime
 from api.slot import Slot
-from storage.database import plain
-from storage.predictions import (
-    FeedbackRecord,
-    decode_prediction,
-    decode_record,
-    find_feedback,
-    find_prediction,
-)
+from api.sql import find_feedback, find_prediction, latest_drift
+from storage.records import FeedbackRecord, decode_prediction, decode_record
+from storage.values import plain
 
 REPORTS = "reports"
 

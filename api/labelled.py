@@ -7,13 +7,8 @@ from dataclasses import dataclass, field
 
 from api.errors import ApiError
 from api.runtime import Runtime
-from storage.predictions import (
-    FeedbackItem,
-    Label,
-    PredictionRecord,
-    decode_prediction,
-    find_known,
-)
+from api.sql import find_known
+from storage.records import FeedbackItem, Label, PredictionRecord, decode_prediction
 
 
 @dataclass

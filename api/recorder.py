@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from api.errors import ApiError
 from storage.journal import Entry, Journal, JournalFullError
 from storage.prediction_batches import BatchRecord
-from storage.predictions import (
+from storage.records import (
     FeedbackRecord,
     Label,
     PredictionRecord,
@@ -22,7 +23,7 @@ from storage.predictions import (
 )
 
 Key = tuple[str, str]
-MOVES_KEPT = 50_000
+MOVES = 2**17
 
 
 class Recorder:
@@ -37,8 +38,8 @@ class Recorder:
         self._predictions: dict[Key, Entry] = {}
         self._feedback: dict[Key, tuple[Label, Entry]] = {}
         self.n_forgotten = 0
-        self._moved: dict[Key, int] = {}
-        self._moved_from = 0
+        # When a key with this remainder last left: two that share one only ask SQL once more.
+        self._moved = array("Q", bytes(8 * MOVES))
 
     @property
     def n_backlog(self) -> int:
@@ -113,13 +114,16 @@ class Recorder:
             else:
                 for item in record.items:
                     self._move(self._feedback, (record.problem, item.prediction_id))
-        while len(self._moved) > MOVES_KEPT:
-            self._moved_from = self._moved.pop(next(iter(self._moved)))
 
-    def forget_prediction(self, problem: str, prediction_id: str) -> None:
-        """Drop one prediction that could not be written."""
+    def forget_moved(
+        self, predictions: Mapping[str, list[str]], labels: Mapping[str, list[str]]
+    ) -> None:
+        """Drop what is in SQL, given by ids of each problem."""
         self.n_forgotten += 1
-        self._move(self._predictions, (problem, prediction_id))
+        for index, moved in ((self._predictions, predictions), (self._feedback, labels)):
+            for problem, names in moved.items():
+                for name in names:
+                    self._move(index, (problem, name))
 
     @staticmethod
     def refusal(error: BaseException) -> ApiError:
@@ -128,12 +132,11 @@ class Recorder:
 
     def has_moved(self, keys: Iterable[Key], since: int) -> bool:
         """Whether a record of these keys may have left for SQL after ``n_forgotten`` was this."""
-        return since < self._moved_from or any(self._moved.get(key, 0) > since for key in keys)
+        return any(self._moved[hash(key) % MOVES] > since for key in keys)
 
     def _move(self, index: dict[Key, Any], key: Key) -> None:
         # Noted before it leaves the index: who finds it in neither place asks SQL again.
-        self._moved.pop(key, None)
-        self._moved[key] = self.n_forgotten
+        self._moved[hash(key) % MOVES] = self.n_forgotten
         index.pop(key, None)
 
     def _index(self, record: Record, entry: Entry) -> None:

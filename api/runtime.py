@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Engine
-from sqlalchemy.engine import make_url
-
+from api import sql
 from api.auth import Gate
 from api.batch_body import Workroom
 from api.claims import Claims
@@ -22,23 +20,25 @@ from api.facts import FactBoard
 from api.gathering import Gathering
 from api.limits import Limits
 from api.metrics import Metrics
+from api.mover import MoverBeside, MoverHere
 from api.recorder import Recorder
 from api.slot import Slot
 from api.stored import StoredAnswers
 from api.traffic import Traffic
 from settings import Settings
-from storage.database import open_engine, upgrade
+from storage.credentials import sqlite_path
+from storage.drain_messages import Work
 from storage.journal import Journal
 from storage.neighbours import Neighbours
-from storage.prediction_batches import find_answers
-from storage.tokens import load_tokens
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 SQL_SECONDS = 2.0
 SILENCE_SECONDS = 5.0
 SQL_THREADS = 4
 SETTLE_TRIES = 5
-# A database that hangs is given up, so that no thread waits for it for ever.
-POSTGRES_OPTIONS = {"connect_timeout": "3", "tcp_user_timeout": "5000"}
+SET_ASIDE = ".set-aside.log"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,18 +49,27 @@ class Runtime:
     """Slots, journal, drainer, tokens, facts and metrics of one process."""
 
     def __init__(
-        self, settings: Settings, problems: Sequence[str], shared: Path | None = None
+        self,
+        settings: Settings,
+        problems: Sequence[str],
+        shared: Path | None = None,
+        is_alone: bool = True,
     ) -> None:
-        """Create what needs no thread; the workers of one server share the folder ``shared``."""
+        """Create what needs no thread; the workers of one server share the folder ``shared``.
+
+        Unless ``is_alone``, a process beside this one moves the journal into SQL.
+        """
         self.settings = settings
         self.problems = tuple(problems)
-        self.engine: Engine = open_engine(bounded_url(settings.sql_url))
+        self.is_alone = is_alone
+        if sqlite_path(settings.sql_url) is None:
+            _ = self.engine  # an impossible address is told at once
         self.metrics = Metrics(shared)
-        self.gate = Gate(settings, lambda: load_tokens(self.engine))
+        self.gate = Gate(settings, lambda: sql.load_tokens(settings.sql_url, lambda: self.engine))
         self.gate.limits = self.limits = Limits(
             settings.api_rate_limit, settings.api_concurrency_limit, self.metrics.registry
         )
-        self.facts = FactBoard(self.engine, self.problems)
+        self.facts = FactBoard(lambda: sql.read_facts(self.engine, self.problems), self.problems)
         memory = settings.home / "serving"
         self.slots = {
             problem: Slot(settings.store, memory, problem, self.metrics)
@@ -77,6 +86,11 @@ class Runtime:
         self.answers: StoredAnswers
         self.gatherings: dict[str, Gathering]
 
+    @cached_property
+    def engine(self) -> Engine:
+        """The database; its libraries are loaded when it is first asked."""
+        return sql.open_engine(self.settings.sql_url)
+
     def start(self) -> None:
         """Recover the journal, load the models, begin to follow pointers, tokens and SQL."""
         settings = self.settings
@@ -91,9 +105,7 @@ class Runtime:
         self.gatherings = {
             problem: Gathering(problem, self.recorder, self.metrics) for problem in self.problems
         }
-        self.drainer = Drainer(
-            self.recorder, self.engine, self._migrate, root, self.metrics.waiting
-        )
+        self.drainer = Drainer(self.recorder, self._mover(root), self.metrics.waiting)
         self.metrics.start()
         self.traffic.start()
         self.gate.start()
@@ -106,7 +118,7 @@ class Runtime:
         self.workroom.close()
         self.facts.close()
         self._executor.shutdown()
-        self.engine.dispose()
+        self._dispose()
 
     def stop(self) -> None:
         """Stop everything; what SQL did not take waits in the journal for the next process."""
@@ -121,18 +133,21 @@ class Runtime:
         self.traffic.stop()
         self.facts.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
-        self.engine.dispose()
+        self._dispose()
 
     async def _find_answers(self, problem: str, names: list[str]) -> dict[str, dict[str, Any]]:
         if self.drainer.failure is not None:
             raise storage_unavailable()
-        return await self.ask(find_answers, problem, names)
+        return await self.ask(sql.find_answers, problem, names)
 
-    def _migrate(self) -> None:
-        # One worker at a time: the others then find it done.
-        with (self.settings.home / "serving" / ".migration").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            upgrade(self.settings.sql_url)
+    def _mover(self, root: Path) -> MoverHere | MoverBeside:
+        lock = self.settings.home / "serving" / ".migration"
+        work = Work(self.settings.sql_url, str(lock), str(root / SET_ASIDE))
+        return MoverHere(work) if self.is_alone else MoverBeside(work)
+
+    def _dispose(self) -> None:
+        if "engine" in self.__dict__:
+            self.engine.dispose()
 
     async def ask(
         self, question: Callable[Concatenate[Engine, P], T], *args: P.args, **kwargs: P.kwargs
@@ -172,12 +187,3 @@ class Runtime:
             if not self.recorder.has_moved(keys, before):
                 return answer
         raise storage_unavailable()
-
-
-def bounded_url(url: str) -> str:
-    """The URL with limits on how long a PostgreSQL server may keep us waiting."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "postgresql":
-        return url
-    missing = {key: value for key, value in POSTGRES_OPTIONS.items() if key not in parsed.query}
-    return parsed.update_query_dict(missing).render_as_string(hide_password=False)

@@ -23,8 +23,8 @@ from api.fixed import fix_bundle
 from api.runtime import Runtime
 from api.workers import Supervisor
 from settings import Settings
-from storage.database import StorageError
 from storage.logs import setup_logging
+from storage.values import StorageError
 
 BACKLOG = 2048
 # Longer than clients and load balancers keep an idle connection: a request must not meet a
@@ -67,9 +67,11 @@ def serve(
         app.state.runtime.discard()
         del app
         with _shared_folder(settings.home) as shared:
-            Supervisor(
-                workers, lambda: _run(create_app(settings, problems, shared), listener)
-            ).run()
+
+            def work() -> None:
+                _run(create_app(settings, problems, shared, is_alone=False), listener)
+
+            Supervisor(workers, work).run()
 
 
 def fixed_settings(settings: Settings, url: str) -> tuple[Settings, str]:
@@ -85,7 +87,7 @@ def fixed_settings(settings: Settings, url: str) -> tuple[Settings, str]:
 
 def _checked_app(settings: Settings, problems: tuple[str, ...], host: str) -> Application:
     try:
-        app = create_app(settings, problems)
+        app = create_app(settings, problems, is_alone=False)
     except (StorageError, ValueError) as error:
         raise ServeError(str(error)) from error
     if not is_loopback(host) and not _has_token(app.state.runtime):

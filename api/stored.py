@@ -13,7 +13,7 @@ from api.answer import in_order
 from api.errors import ApiError
 from api.recorder import Recorder
 from storage.neighbours import Neighbours
-from storage.predictions import decode_prediction
+from storage.records import decode_prediction
 
 Found = dict[str, dict[str, Any]]
 Search = Callable[[str, list[str]], Awaitable[Found]]

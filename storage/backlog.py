@@ -16,17 +16,6 @@ from loguru import logger
 from storage.segments import Segment, read_frames, sync_folder
 
 LOCK = "lock"
-# A record may hold many rows: what is drained at once stays small in memory.
-BATCH_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some records of one segment, in order; ``end`` is where the next batch begins."""
-
-    segment: Segment
-    end: int
-    payloads: list[bytes]
 
 
 @dataclass
@@ -75,28 +64,23 @@ class Backlog:
                 found += self._recover(Folder(path, lock))
         return found
 
-    def next_batch(self, n_rows: int) -> Batch | None:
-        """Up to ``n_rows`` of the oldest durable records that are not drained."""
-        while (segment := self._oldest()) is not None:
-            payloads = []
-            end = start = segment.drained
-            for offset, payload in read_frames(segment.path, segment.drained, segment.size):
-                payloads.append(payload)
-                end = offset
-                if len(payloads) == n_rows or end - start > BATCH_BYTES:
-                    break
-            if payloads:
-                return Batch(segment, end, payloads)
+    def oldest(self) -> Segment | None:
+        """The oldest segment with durable records that are not drained."""
+        with self._mutex:
+            return next((s for s in self._waiting if s.drained < s.size), None)
+
+    def release(self, segment: Segment, end: int) -> None:
+        """Say that a segment is in SQL up to ``end``, or is damaged when that is where it began.
+
+        Segments and adopted folders that are done are removed.
+        """
+        if end == segment.drained:
             logger.error("journal segment {} is damaged: set aside", segment.path)
             segment.is_torn = True
-            self.release(Batch(segment, segment.size, []))
-        return None
-
-    def release(self, batch: Batch) -> None:
-        """Say that a batch is in SQL; segments and adopted folders that are done are removed."""
+            end = segment.size
         with self._mutex:
-            self.n_bytes -= batch.end - batch.segment.drained
-            batch.segment.drained = batch.end
+            self.n_bytes -= end - segment.drained
+            segment.drained = end
         self.tidy()
 
     def tidy(self) -> None:
@@ -120,10 +104,6 @@ class Backlog:
             else:
                 _dissolve(folder)
         self._folders = []
-
-    def _oldest(self) -> Segment | None:
-        with self._mutex:
-            return next((s for s in self._waiting if s.drained < s.size), None)
 
     def _recover(self, folder: Folder) -> list[tuple[Segment, int, bytes]]:
         found = []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,27 +11,23 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 
+from storage.values import StorageError, dump_json, plain
+
+__all__ = [
+    "StorageError",
+    "bounded_url",
+    "dump_json",
+    "insert_missing",
+    "open_engine",
+    "plain",
+    "reading",
+    "upgrade",
+    "writing",
+]
+
 BUSY_TIMEOUT_MS = 10_000
-
-
-class StorageError(Exception):
-    """Something at rest is not as expected; the message says what, where and what to do."""
-
-
-def plain(value: Any) -> Any:
-    """The value as strict JSON knows it: NaN and infinities become None, tuples lists."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [plain(item) for item in value]
-    return value
-
-
-def dump_json(value: Any) -> str:
-    """Strict, compact JSON text of a value."""
-    return json.dumps(plain(value), allow_nan=False, separators=(",", ":"), default=str)
+# A database that hangs is given up, so that no thread waits for it for ever.
+POSTGRES_OPTIONS = {"connect_timeout": "3", "tcp_user_timeout": "5000"}
 
 
 def open_engine(url: str) -> Engine:
@@ -60,6 +54,15 @@ def open_engine(url: str) -> Engine:
     )
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
+
+
+def bounded_url(url: str) -> str:
+    """The URL with limits on how long a PostgreSQL server may keep us waiting."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "postgresql":
+        return url
+    missing = {key: value for key, value in POSTGRES_OPTIONS.items() if key not in parsed.query}
+    return parsed.update_query_dict(missing).render_as_string(hide_password=False)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

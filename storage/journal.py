@@ -16,7 +16,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from storage.backlog import Backlog, Batch
+from storage.backlog import Backlog
 from storage.segments import FRAME, RECORD_LIMIT, Segment, frame, read_at, sync_folder
 
 QUICK_SECONDS = 0.002
@@ -149,13 +149,13 @@ class Journal:
             for segment, offset, payload in self._backlog.adopt()
         ]
 
-    def next_batch(self, n_rows: int) -> Batch | None:
-        """Up to ``n_rows`` of the oldest durable records that are not in SQL."""
-        return self._backlog.next_batch(n_rows)
+    def oldest(self) -> Segment | None:
+        """The oldest segment with durable records that are not in SQL."""
+        return self._backlog.oldest()
 
-    def release(self, batch: Batch) -> None:
-        """Say that a batch is in SQL, so that its bytes may go."""
-        self._backlog.release(batch)
+    def release(self, segment: Segment, end: int) -> None:
+        """Say that a segment is in SQL up to ``end``, so that its bytes may go."""
+        self._backlog.release(segment, end)
 
     def close(self) -> None:
         """Write what waits and stop; what is not drained stays for the next process."""

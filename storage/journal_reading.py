@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from storage.database import dump_json
-from storage.predictions import FeedbackRecord, SingleRecord, decode_record, flatten
+from storage.records import FeedbackRecord, SingleRecord, decode_record, flatten
 from storage.segments import read_frames
 
 

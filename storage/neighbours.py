@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from storage.predictions import FeedbackRecord
+from storage.records import FeedbackRecord
 from storage.segments import read_at, read_frames
 
 Key = tuple[str, str]

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from array import array
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
-from sqlalchemy import Engine, select
 
-from storage.database import reading
 from storage.encoding import Value
-from storage.tables import predictions
-
-IDS_PER_QUERY = 500
 
 Label = int | float | str
 
@@ -53,8 +48,9 @@ class BatchRecord(msgspec.Struct, tag="b", array_like=True, frozen=True, gc=Fals
 
 def expand(record: BatchRecord, only: str | None = None) -> Iterator[dict[str, Any]]:
     """The fields of each prediction as `PredictionRecord` names them; of the id ``only`` alone."""
-    numbers = _numbers(record)
-    for index, prediction_id in enumerate(record.prediction_ids):
+    for index, (prediction_id, numbers) in enumerate(
+        zip(record.prediction_ids, _rows(record), strict=True)
+    ):
         if only is not None and prediction_id != only:
             continue
         yield {
@@ -63,7 +59,7 @@ def expand(record: BatchRecord, only: str | None = None) -> Iterator[dict[str, A
             "model_version": record.model_version,
             "key": record.keys[index] if record.keys else None,
             "event_time": record.event_times[index] if record.event_times else record.created_at,
-            "features": _features(record, numbers[index], index),
+            "features": _features(record, numbers, index),
             "prediction": record.predictions[index],
             "probabilities": record.probabilities[index] if record.probabilities else None,
             "answer": msgspec.json.encode(row_answer(record, index)),
@@ -90,30 +86,20 @@ def row_answer(record: BatchRecord, index: int) -> dict[str, Any]:
     return {**answer, "model_version": record.model_version, "timestamp": record.created_at}
 
 
-def find_answers(
-    engine: Engine, problem: str, prediction_ids: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """The stored answers of those of these predictions that SQL knows, by their ids."""
-    found: dict[str, dict[str, Any]] = {}
-    with reading(engine) as connection:
-        for start in range(0, len(prediction_ids), IDS_PER_QUERY):
-            query = select(predictions.c.prediction_id, predictions.c.answer).where(
-                predictions.c.problem == problem,
-                predictions.c.prediction_id.in_(prediction_ids[start : start + IDS_PER_QUERY]),
-            )
-            found |= {row.prediction_id: row.answer for row in connection.execute(query)}
-    return found
+def _rows(record: BatchRecord) -> Iterator[list[Value]]:
+    """The numbers of each row, None where one is missing."""
+    numbers = array("f" if record.number_type == "<f4" else "d")
+    numbers.frombytes(record.numbers)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    width = len(numbers) // max(1, record.n_rows)
+    for index in range(record.n_rows):
+        row = numbers[index * width : (index + 1) * width].tolist()
+        yield [None if value != value else value for value in row]
 
 
-def _numbers(record: BatchRecord) -> npt.NDArray[Any]:
-    n_rows = record.n_rows
-    flat = np.frombuffer(record.numbers, dtype=record.number_type)
-    return flat.reshape(n_rows, -1) if n_rows else flat
-
-
-def _features(record: BatchRecord, numbers: npt.NDArray[Any], index: int) -> list[Value]:
-    row: list[Value] = [None if value != value else value for value in numbers.tolist()]
+def _features(record: BatchRecord, numbers: list[Value], index: int) -> list[Value]:
     # Places grow, so that each insertion finds those before it done.
     for place, column in zip(record.text_places, record.texts, strict=True):
-        row.insert(place, column[index])
-    return row
+        numbers.insert(place, column[index])
+    return numbers

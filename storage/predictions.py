@@ -1,4 +1,4 @@
-"""Predictions and feedback: as records of the journal, and as rows of SQL."""
+"""Predictions and feedback as rows of SQL."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Table, select, text
 
 from storage.database import reading, writing
-from storage.encoding import Value
-from storage.prediction_batches import BatchRecord, expand
+from storage.records import FeedbackRecord, Label, PredictionRecord, SingleRecord
 from storage.tables import feedback, predictions
 
 DRAIN_LOCK = 7306
@@ -41,87 +40,6 @@ FEEDBACK_COLUMNS = (
     "token_id",
 )
 
-Label = int | float | str
-
-
-class PredictionRecord(msgspec.Struct, tag="p", array_like=True, frozen=True, gc=False):
-    """One answered prediction. ``answer`` is the JSON body that was sent.
-
-    ``features`` may be the JSON text of the list: what SQL will be given is then made once.
-    """
-
-    problem: str
-    prediction_id: str
-    model_version: str
-    key: str | None
-    event_time: datetime
-    features: list[Value] | bytes
-    prediction: Label
-    probabilities: list[float] | None
-    answer: bytes
-    created_at: datetime
-
-
-class FeedbackItem(msgspec.Struct, array_like=True, frozen=True):
-    """What really happened to one prediction."""
-
-    prediction_id: str
-    actual: Label
-    observed_at: datetime
-
-
-class FeedbackRecord(msgspec.Struct, tag="f", array_like=True, frozen=True):
-    """The feedback of one request: all of it is kept, or nothing."""
-
-    problem: str
-    items: list[FeedbackItem]
-    token_id: str | None
-    received_at: datetime
-
-    def item(self, prediction_id: str) -> FeedbackItem:
-        """The label of one of its predictions."""
-        return next(item for item in self.items if item.prediction_id == prediction_id)
-
-
-SingleRecord = PredictionRecord | FeedbackRecord
-Record = SingleRecord | BatchRecord
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Record)
-
-
-def encode_record(record: Record) -> bytes:
-    """A record as the journal keeps it."""
-    return _encoder.encode(record)
-
-
-def decode_record(payload: bytes) -> Record:
-    """A record from the journal's bytes.
-
-    Raises msgspec.MsgspecError when they are not one.
-    """
-    record: Record = _decoder.decode(payload)
-    return record
-
-
-def flatten(record: Record) -> list[SingleRecord]:
-    """The record itself, or one for each prediction of a batch."""
-    if isinstance(record, BatchRecord):
-        return [PredictionRecord(**fields) for fields in expand(record)]
-    return [record]
-
-
-def decode_prediction(payload: bytes, prediction_id: str) -> PredictionRecord:
-    """One prediction from the bytes of the record that holds it, alone or in a batch."""
-    record = decode_record(payload)
-    if isinstance(record, BatchRecord):
-        return PredictionRecord(**next(expand(record, prediction_id)))
-    assert isinstance(record, PredictionRecord)
-    if isinstance(record.features, bytes):
-        values = msgspec.json.decode(record.features)
-        return msgspec.structs.replace(record, features=values)
-    return record
-
 
 def store_records(engine: Engine, records: Sequence[SingleRecord]) -> None:
     """Add records to SQL in their order, in one transaction; known ids are left as they are."""
@@ -138,6 +56,21 @@ def store_records(engine: Engine, records: Sequence[SingleRecord]) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": DRAIN_LOCK})
         _insert(connection, predictions, PREDICTION_COLUMNS, rows)
         _insert(connection, feedback, FEEDBACK_COLUMNS, labels)
+
+
+def find_answers(
+    engine: Engine, problem: str, prediction_ids: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """The stored answers of those of these predictions that SQL knows, by their ids."""
+    found: dict[str, dict[str, Any]] = {}
+    with reading(engine) as connection:
+        for start in range(0, len(prediction_ids), IDS_PER_QUERY):
+            query = select(predictions.c.prediction_id, predictions.c.answer).where(
+                predictions.c.problem == problem,
+                predictions.c.prediction_id.in_(prediction_ids[start : start + IDS_PER_QUERY]),
+            )
+            found |= {row.prediction_id: row.answer for row in connection.execute(query)}
+    return found
 
 
 def find_answer(engine: Engine, problem: str, prediction_id: str) -> bytes | None:

@@ -53,6 +53,23 @@ def read_frames(path: Path, start: int, end: int | None = None) -> Iterator[tupl
             yield offset, payload
 
 
+def read_portion(
+    path: Path, start: int, end: int, n_records: int, n_bytes: int
+) -> tuple[int, list[bytes]]:
+    """Some records from ``start`` with the offset after them; that is ``start`` when none is whole.
+
+    They are at most ``n_records`` and, but for the last, at most ``n_bytes``.
+    """
+    payloads: list[bytes] = []
+    last = start
+    for offset, payload in read_frames(path, start, end):
+        payloads.append(payload)
+        last = offset
+        if len(payloads) == n_records or last - start > n_bytes:
+            break
+    return last, payloads
+
+
 def read_at(path: Path, offset: int) -> bytes | None:
     """The record that starts at ``offset``, or None when its file is gone."""
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -10,35 +9,20 @@ from datetime import UTC, datetime
 import msgspec
 from sqlalchemy import Engine, insert, select, update
 
+from storage.credentials import SCOPES, Token, TokenError, hash_secret
 from storage.database import reading, writing
 from storage.tables import tokens
 
-SCOPES = ("predict", "feedback", "read", "admin")
-
-
-class TokenError(ValueError):
-    """A token cannot be made or found as asked; the message says why."""
-
-
-class Token(msgspec.Struct, frozen=True):
-    """A stored token, without its secret."""
-
-    token_id: str
-    secret_sha256: str
-    scopes: tuple[str, ...]
-    label: str | None
-    created_at: datetime
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-
-    def is_live(self, now: datetime) -> bool:
-        """Whether the token opens anything at this time."""
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
-
-
-def hash_secret(secret: bytes) -> str:
-    """Hexadecimal SHA-256 of a secret; it is random, so it needs neither salt nor stretching."""
-    return hashlib.sha256(secret).hexdigest()
+__all__ = [
+    "SCOPES",
+    "Token",
+    "TokenError",
+    "create_token",
+    "hash_secret",
+    "list_tokens",
+    "load_tokens",
+    "revoke_token",
+]
 
 
 def create_token(

@@ -18,8 +18,9 @@ from flows.each import for_each
 from learning.problem import Problem
 from settings import Settings
 from storage.database import open_engine, reading, upgrade
-from storage.predictions import FeedbackItem, FeedbackRecord, PredictionRecord, store_records
+from storage.predictions import store_records
 from storage.problems import write_problem
+from storage.records import FeedbackItem, FeedbackRecord, PredictionRecord
 from tasks.ingest_inbox import inbox_folder
 from tasks.run import Run, loop_run
 

@@ -9,7 +9,8 @@ from sqlalchemy import Engine, select
 
 from storage import batches
 from storage.database import reading, writing
-from storage.predictions import FeedbackItem, FeedbackRecord, PredictionRecord, store_records
+from storage.predictions import store_records
+from storage.records import FeedbackItem, FeedbackRecord, PredictionRecord
 from storage.tables import batches as table
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.journal import Entry, Journal, JournalFullError
-from storage.segments import FRAME, frame, read_frames
+from storage.segments import FRAME, Segment, frame, read_frames, read_portion
 
 MEGABYTE = 1024 * 1024
 
@@ -39,11 +39,23 @@ def write(journal: Journal, *payloads: bytes) -> list[Entry]:
 
 
 def drain(journal: Journal, n_rows: int = 100) -> list[bytes]:
-    drained = []
-    while (batch := journal.next_batch(n_rows)) is not None:
-        drained += batch.payloads
-        journal.release(batch)
+    drained: list[bytes] = []
+    while journal.oldest() is not None:
+        drained += drain_portion(journal, n_rows)
     return drained
+
+
+def next_portion(journal: Journal, n_rows: int) -> tuple[Segment, int, list[bytes]]:
+    segment = journal.oldest()
+    assert segment is not None
+    end, payloads = read_portion(segment.path, segment.drained, segment.size, n_rows, MEGABYTE)
+    return segment, end, payloads
+
+
+def drain_portion(journal: Journal, n_rows: int) -> list[bytes]:
+    segment, end, payloads = next_portion(journal, n_rows)
+    journal.release(segment, end)
+    return payloads
 
 
 def adopted(journal: Journal) -> list[bytes]:
@@ -59,17 +71,16 @@ def test_records_come_out_in_the_order_they_went_in(tmp_path: Path) -> None:
         write(journal, b"one", b"two")
         write(journal, b"three")
         assert drain(journal, n_rows=2) == [b"one", b"two", b"three"]
-        assert journal.next_batch(1) is None
+        assert journal.oldest() is None
 
 
 def test_a_batch_comes_again_until_it_is_released(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
         write(journal, b"one", b"two")
         for _ in range(2):
-            batch = journal.next_batch(1)
-            assert batch is not None
-            assert batch.payloads == [b"one"]
-        journal.release(batch)
+            segment, end, payloads = next_portion(journal, 1)
+            assert payloads == [b"one"]
+        journal.release(segment, end)
         assert drain(journal) == [b"two"]
 
 
@@ -85,9 +96,7 @@ def test_an_entry_can_be_read_back_until_its_segment_is_gone(tmp_path: Path) -> 
 def test_what_was_not_drained_is_adopted_by_the_next_process(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
         write(journal, b"one", b"two", b"three")
-        batch = journal.next_batch(1)
-        assert batch is not None
-        journal.release(batch)
+        drain_portion(journal, 1)
     with opened(tmp_path) as successor:
         assert adopted(successor) == [b"one", b"two", b"three"]  # again: SQL ignores known ids
         write(successor, b"four")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from storage.journal import Journal
 from storage.journal_reading import read_lines
-from storage.predictions import FeedbackItem, FeedbackRecord, PredictionRecord, encode_record
+from storage.records import FeedbackItem, FeedbackRecord, PredictionRecord, encode_record
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

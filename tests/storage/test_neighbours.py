@@ -9,7 +9,7 @@ from pathlib import Path
 from storage.journal import Journal
 from storage.neighbours import Neighbours
 from storage.prediction_batches import BatchRecord
-from storage.predictions import (
+from storage.records import (
     FeedbackItem,
     FeedbackRecord,
     PredictionRecord,
@@ -90,9 +90,9 @@ def test_what_was_drained_is_no_longer_found(tmp_path: Path) -> None:
     neighbours = Neighbours(tmp_path, own.folder)
     write(other, a_prediction("p1"))
     assert "p1" in neighbours.predictions("demo", ["p1"])
-    batch = other.next_batch(10)
-    assert batch is not None
-    other.release(batch)
+    segment = other.oldest()
+    assert segment is not None
+    other.release(segment, segment.size)
     other.close()
     assert neighbours.predictions("demo", ["p1"]) == {}
     assert not neighbours.are_there

@@ -7,16 +7,18 @@ from sqlalchemy import Engine, func, select
 
 from storage.database import reading
 from storage.predictions import (
-    FeedbackItem,
-    FeedbackRecord,
-    PredictionRecord,
-    decode_record,
-    encode_record,
     find_answer,
     find_feedback,
     find_known,
     find_prediction,
     store_records,
+)
+from storage.records import (
+    FeedbackItem,
+    FeedbackRecord,
+    PredictionRecord,
+    decode_record,
+    encode_record,
 )
 from storage.tables import feedback, predictions
 

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine
 
 from storage import reports
 from storage.database import reading, writing
-from storage.predictions import FeedbackItem, FeedbackRecord, PredictionRecord, store_records
+from storage.predictions import store_records
+from storage.records import FeedbackItem, FeedbackRecord, PredictionRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DRIFT: dict[str, Any] = {

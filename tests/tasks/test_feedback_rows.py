@@ -10,7 +10,8 @@ import pytest
 from settings import Settings
 from storage import observations as obs
 from storage.database import open_engine, upgrade
-from storage.predictions import FeedbackItem, FeedbackRecord, PredictionRecord, store_records
+from storage.predictions import store_records
+from storage.records import FeedbackItem, FeedbackRecord, PredictionRecord
 from storage.tables import batches, feedback, quarantine
 from tasks import batch as batch_module
 from tasks.ingest_feedback import ingest_feedback
