@@ -10,18 +10,18 @@ from typing import Protocol
 from loguru import logger
 
 from api.recorder import Recorder
-from storage.drain_messages import Moved
-from storage.segments import Segment
+from storage.drain_messages import Moved, Portion
 
 IDLE_SECONDS = 0.1
 MAX_WAIT_SECONDS = 5.0
 ADOPT_SECONDS = 5.0
+NOTHING = Portion("", 0, 0)
 
 
 class Moves(Protocol):
     """Who moves records: in this process, or in one of its own."""
 
-    def move(self, segment: Segment) -> Moved:
+    def move(self, portion: Portion) -> Moved:
         """Move a portion of a segment; raises whatever SQL does, when nothing was moved."""
 
     def close(self) -> None:
@@ -43,6 +43,7 @@ class Drainer:
         self._recorder = recorder
         self._mover = mover
         self._watch = watch
+        self._is_ready = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._drain_forever, name="drainer", daemon=True)
 
@@ -83,8 +84,11 @@ class Drainer:
 
     def _drain(self) -> None:
         journal = self._recorder.journal
+        if not self._is_ready:
+            self._mover.move(NOTHING)  # SQL gets its tables before there is anything to move
+            self._is_ready = True
         while (segment := journal.oldest()) is not None:
-            moved = self._mover.move(segment)
+            moved = self._mover.move(Portion(str(segment.path), segment.drained, segment.size))
             if moved.n_set_aside:
                 self.n_set_aside += moved.n_set_aside
                 logger.error("SQL refuses {} records: kept aside", moved.n_set_aside)

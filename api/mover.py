@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from storage.drain_messages import Moved, Portion, Work, receive, send
-from storage.segments import Segment
 
 if TYPE_CHECKING:
     from storage.drain import Mover
@@ -32,13 +31,13 @@ class MoverHere:
         self._work = work
         self._mover: Mover | None = None
 
-    def move(self, segment: Segment) -> Moved:
+    def move(self, portion: Portion) -> Moved:
         """Move a portion of a segment."""
         from storage.drain import mover
 
         if self._mover is None:
             self._mover = mover(self._work)
-        return self._mover.move(Portion(str(segment.path), segment.drained, segment.size))
+        return self._mover.move(portion)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -53,7 +52,7 @@ class MoverBeside:
         self._work = work
         self._process: subprocess.Popen[bytes] | None = None
 
-    def move(self, segment: Segment) -> Moved:
+    def move(self, portion: Portion) -> Moved:
         """Move a portion of a segment.
 
         Raises MoveError when SQL or the process failed: nothing is known to be moved then.
@@ -62,7 +61,7 @@ class MoverBeside:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            send(process.stdin, Portion(str(segment.path), segment.drained, segment.size))
+            send(process.stdin, portion)
             content = receive(process.stdout)
         except OSError:
             content = None

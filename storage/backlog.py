@@ -13,7 +13,8 @@ from uuid import uuid4
 
 from loguru import logger
 
-from storage.segments import Segment, read_frames, sync_folder
+from storage.segments import Segment, has_more, read_frames, sync_folder
+from storage.spare import SPARE
 
 LOCK = "lock"
 
@@ -112,7 +113,7 @@ class Backlog:
             for end, payload in read_frames(path, 0):
                 found.append((segment, segment.size, payload))
                 segment.size = end
-            segment.is_torn = path.stat().st_size > segment.size
+            segment.is_torn = has_more(path, segment.size)
             folder.segments.append(segment)
         with self._mutex:
             self._folders.append(folder)
@@ -163,6 +164,7 @@ def _discard(segment: Segment) -> None:
 
 def _dissolve(folder: Folder) -> None:
     with contextlib.suppress(OSError):
-        (folder.path / LOCK).unlink(missing_ok=True)
+        for name in (SPARE, LOCK):
+            (folder.path / name).unlink(missing_ok=True)
         folder.path.rmdir()
     os.close(folder.lock)

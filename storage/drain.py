@@ -52,9 +52,9 @@ class Mover:
 
         Whatever SQL raises is left to the caller: nothing was moved then.
         """
-        if self._migrate is not None:
-            self._migrate()
-            self._migrate = None
+        self.prepare()
+        if portion.start == portion.end:
+            return Moved(portion.end)
         end, payloads = read_portion(
             Path(portion.path), portion.start, portion.end, N_RECORDS, N_BYTES
         )
@@ -74,6 +74,12 @@ class Mover:
         for record in records:
             moved.note(record)
         return moved
+
+    def prepare(self) -> None:
+        """Bring the database's tables to this version of the code."""
+        if self._migrate is not None:
+            self._migrate()
+            self._migrate = None
 
     def close(self) -> None:
         """Let go of the database."""

@@ -21,7 +21,7 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class Portion(msgspec.Struct, array_like=True, frozen=True):
-    """Records of a segment file from ``start``, at most up to ``end``."""
+    """Records of a segment file from ``start``, at most up to ``end``; perhaps none."""
 
     path: str
     start: int

@@ -18,6 +18,7 @@ from loguru import logger
 
 from storage.backlog import Backlog
 from storage.segments import FRAME, RECORD_LIMIT, Segment, frame, read_at, sync_folder
+from storage.spare import Spare
 
 QUICK_SECONDS = 0.002
 SEGMENT_BYTES = 8 * 1024 * 1024
@@ -95,6 +96,7 @@ class Journal:
         # Turns that the thread has and the loop has not heard of again.
         self._n_handed_over = 0
         self._sync_seconds = 0.0
+        self._spare = Spare(self.folder, self._segment_bytes)
         self._file, self._active = self._open_segment()
         self._thread = threading.Thread(target=self._write_forever, name="journal", daemon=True)
         self._thread.start()
@@ -163,8 +165,8 @@ class Journal:
             self._queue.put(self._turn)
         self._queue.put(None)
         self._thread.join()
-        os.close(self._file)
-        self._active.is_sealed = True
+        self._seal(self._file, self._active)
+        self._spare.close()
         self._backlog.close()
 
     def _write_forever(self) -> None:
@@ -191,7 +193,7 @@ class Journal:
         try:
             if self._is_tainted:
                 self._rotate()
-            _write_all(self._file, b"".join(frames))
+            _write_all(self._file, b"".join(frames), self._active.size)
             began = time.perf_counter()
             os.fdatasync(self._file)
             self._sync_seconds = time.perf_counter() - began
@@ -227,20 +229,30 @@ class Journal:
         old_file, old = self._file, self._active
         self._file, self._active = self._open_segment()
         self._is_tainted = False
-        os.close(old_file)
-        old.is_sealed = True
+        self._seal(old_file, old)
         self._backlog.tidy()
 
     def _open_segment(self) -> tuple[int, Segment]:
         name = f"{self._number + 1:08d}.log"
-        folder = self._backlog.own.path
-        file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        sync_folder(folder)
+        path = self.folder / name
+        file = self._spare.take(path) if self._number else None
+        if file is None:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        sync_folder(self.folder)
         self._number += 1
         return file, self._backlog.open_segment(name)
 
+    @staticmethod
+    def _seal(file: int, segment: Segment) -> None:
+        with contextlib.suppress(OSError):  # what follows is zeros: that is no harm
+            os.ftruncate(file, segment.size)
+        os.close(file)
+        segment.is_sealed = True
 
-def _write_all(file: int, content: bytes) -> None:
+
+def _write_all(file: int, content: bytes, offset: int) -> None:
     view = memoryview(content)
     while view:
-        view = view[os.write(file, view) :]
+        n_written = os.pwrite(file, view, offset)
+        view = view[n_written:]
+        offset += n_written

@@ -11,6 +11,7 @@ from pathlib import Path
 
 FRAME = struct.Struct("<II")
 RECORD_LIMIT = 16 * 1024 * 1024
+BLOCK_BYTES = 256 * 1024
 
 
 @dataclass(slots=True)
@@ -76,6 +77,16 @@ def read_at(path: Path, offset: int) -> bytes | None:
         return next((payload for _, payload in read_frames(path, offset)), None)
     except FileNotFoundError:
         return None
+
+
+def has_more(path: Path, start: int) -> bool:
+    """Whether anything but the zeros of a file made ahead stands from ``start`` on."""
+    with path.open("rb") as file:
+        file.seek(start)
+        while block := file.read(BLOCK_BYTES):
+            if block.count(0) < len(block):
+                return True
+    return False
 
 
 def sync_folder(path: Path) -> None:

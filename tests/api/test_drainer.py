@@ -16,10 +16,9 @@ from api.recorder import Recorder
 from settings import Settings
 from storage.database import open_engine, reading, writing
 from storage.drain import Mover
-from storage.drain_messages import Moved, Portion
 from storage.journal import Journal
 from storage.records import FeedbackItem, FeedbackRecord, PredictionRecord, Record
-from storage.segments import Segment, read_frames
+from storage.segments import read_frames
 from storage.tables import feedback, predictions
 from tests.api.servers import running, wait_until
 from tests.factories_bundles import promote, promote_version, write_classifier
@@ -50,19 +49,6 @@ def journalled(recorder: Recorder, *records: Record) -> None:
             await recorder.durable(record, entry)
 
     asyncio.run(add_all())
-
-
-class Here:
-    """Moves in this process, over an engine of the test."""
-
-    def __init__(self, engine: Engine, aside: Path) -> None:
-        self._mover = Mover(engine, lambda: None, aside)
-
-    def move(self, segment: Segment) -> Moved:
-        return self._mover.move(Portion(str(segment.path), segment.drained, segment.size))
-
-    def close(self) -> None:
-        pass
 
 
 def test_while_sql_fails_predictions_and_feedback_go_on(sql_settings: Settings) -> None:
@@ -157,7 +143,7 @@ def test_one_impossible_record_is_set_aside_and_the_rest_stored(
     recorder = Recorder(journal)
     without_zone = a_record("bad", NOW.replace(tzinfo=None))
     journalled(recorder, a_record("a"), without_zone, a_record("b"))
-    drainer = Drainer(recorder, Here(engine, tmp_path / ".set-aside.log"))
+    drainer = Drainer(recorder, Mover(engine, lambda: None, tmp_path / ".set-aside.log"))
     drainer.start()
     wait_until(lambda: recorder.n_backlog == 0)
     drainer.stop()
@@ -174,7 +160,7 @@ def test_a_failure_of_ours_sets_nothing_aside(engine: Engine, tmp_path: Path) ->
     recorder = Recorder(journal)
     label = FeedbackRecord("demo", [FeedbackItem("a", 1.0, NOW)], None, NOW)
     journalled(recorder, a_record("a"), label)
-    drainer = Drainer(recorder, Here(engine, tmp_path / ".set-aside.log"))
+    drainer = Drainer(recorder, Mover(engine, lambda: None, tmp_path / ".set-aside.log"))
     drainer.start()
     wait_until(lambda: drainer.failure is not None)
     assert stored(engine) == []

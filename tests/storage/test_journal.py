@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import tempfile
 import threading
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from storage.journal import Entry, Journal, JournalFullError
 from storage.segments import FRAME, Segment, frame, read_frames, read_portion
+from storage.spare import SPARE, Spare
 
 MEGABYTE = 1024 * 1024
 
@@ -147,7 +150,52 @@ def test_after_any_cut_the_whole_records_before_it_are_read(
     assert found == payloads[: sum(end <= cut for end in ends)]
 
 
-@pytest.mark.parametrize("tail", [b"\0" * 64, b"\x05\0\0\0\0\0\0\0wrong", b"\xff" * 20, b"\x01"])
+def test_zeros_behind_the_last_record_are_a_file_made_ahead(tmp_path: Path) -> None:
+    with opened(tmp_path) as journal:
+        write(journal, b"one")
+        (path,) = segments(tmp_path)
+    with path.open("ab") as file:
+        file.write(bytes(1_000_000))
+    with opened(tmp_path) as successor:
+        assert adopted(successor) == [b"one"]
+        assert drain(successor) == [b"one"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_segments_are_made_ahead_and_cut_when_they_are_full(tmp_path: Path) -> None:
+    size = 64 * 1024
+    with opened(tmp_path, segment=size) as journal:
+        spare = journal.folder / SPARE
+        written = []
+        for number in range(40):
+            written += [b"%d" % number * 4000]
+            write(journal, written[-1])
+            if journal._spare._making is not None:
+                journal._spare._making.join()
+        found = segments(tmp_path)
+        assert len(found) > 3
+        assert found[-1].stat().st_size == spare.stat().st_size == size  # zeros to overwrite
+        assert all(path.read_bytes()[-1:] != b"\0" for path in found[:-1])
+        assert drain(journal) == written
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_room_for_a_file_made_ahead_segments_grow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_spare: Spare, _file: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(Spare, "_fill", refuse)
+    with opened(tmp_path, segment=10) as journal:
+        write(journal, *[b"record"] * 3)
+        write(journal, b"more")
+        assert drain(journal) == [b"record"] * 3 + [b"more"]
+
+
+@pytest.mark.parametrize(
+    "tail", [b"\0" * 63 + b"\1", b"\x05\0\0\0\0\0\0\0wrong", b"\xff" * 20, b"\x01"]
+)
 def test_a_torn_tail_is_ignored_and_kept_for_a_person(tmp_path: Path, tail: bytes) -> None:
     with opened(tmp_path) as journal:
         write(journal, b"one", b"two")
@@ -209,15 +257,15 @@ def test_after_a_failed_sync_later_records_survive(
 def test_a_half_written_record_does_not_hide_later_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = os.write
+    real = os.pwrite
 
-    def half(file: int, content: memoryview) -> int:
-        real(file, content[: len(content) // 2])
+    def half(file: int, content: memoryview, offset: int) -> int:
+        real(file, content[: len(content) // 2], offset)
         raise OSError(28, "No space left on device")
 
     with opened(tmp_path) as journal:
         with monkeypatch.context() as broken:
-            broken.setattr(os, "write", half)
+            broken.setattr(os, "pwrite", half)
             broken.setattr(os, "ftruncate", lambda file, size: None)
             with pytest.raises(JournalFullError):
                 write(journal, b"half" * 100)
@@ -263,14 +311,16 @@ def test_a_disk_that_syncs_slowly_is_left_to_the_writer(
 ) -> None:
     threads: list[str] = []
     seconds = iter([0.0, 0.01, 0.0, 0.0])
-    real = os.fdatasync
+    now = 0.0
 
-    def sync(file: int) -> None:
+    def sync(_file: int) -> None:
+        nonlocal now
         threads.append(threading.current_thread().name)
-        time.sleep(next(seconds))
-        real(file)
+        now += next(seconds)
 
     monkeypatch.setattr(os, "fdatasync", sync)
+    clock = SimpleNamespace(perf_counter=lambda: now, time=time.time)
+    monkeypatch.setattr("storage.journal.time", clock)
     with opened(tmp_path) as journal:
         for number in range(4):
             write(journal, b"record %d" % number)
