@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from loguru import logger
 
+from api import sql
 from storage.values import Facts
 
 FRESH_SECONDS = 1.0
@@ -24,6 +25,8 @@ class FactBoard:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="facts")
         self._asked_at = float("-inf")
         self._asking: asyncio.Future[None] | None = None
+        # Until then nothing was asked: libraries that load slowly say nothing about SQL.
+        self._is_loaded = False
         self.is_answering = True
 
     async def current(self) -> Mapping[str, Facts]:
@@ -35,7 +38,7 @@ class FactBoard:
             self._asking = loop.run_in_executor(self._executor, self._ask)
         if self._asking is not None and not self._asking.done():
             done, _ = await asyncio.wait({self._asking}, timeout=WAIT_SECONDS)
-            if not done:
+            if not done and self._is_loaded:
                 self.is_answering = False
         return dict(self._facts)
 
@@ -45,6 +48,8 @@ class FactBoard:
 
     def _ask(self) -> None:
         try:
+            sql.load()
+            self._is_loaded = True
             self._facts.update(self._read())
             self.is_answering = True
         except Exception as error:

@@ -145,6 +145,10 @@ class Runtime:
         work = Work(self.settings.sql_url, str(lock), str(root / SET_ASIDE))
         return MoverHere(work) if self.is_alone else MoverBeside(work)
 
+    def _load_sql(self) -> None:
+        sql.load()
+        _ = self.engine
+
     def _dispose(self) -> None:
         if "engine" in self.__dict__:
             self.engine.dispose()
@@ -159,6 +163,9 @@ class Runtime:
         if time.monotonic() < self._silent_until:
             raise storage_unavailable()
         loop = asyncio.get_running_loop()
+        if "engine" not in self.__dict__:
+            # However long its libraries take to load, the database is not to blame.
+            await loop.run_in_executor(self._executor, self._load_sql)
         asked: Any = loop.run_in_executor(
             self._executor, lambda: question(self.engine, *args, **kwargs)
         )

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
+def load() -> None:
+    """Load the libraries that every question needs."""
+    from storage import facts, predictions
+
+    _ = facts, predictions
+
+
 def open_engine(url: str) -> Engine:
     """The database, as `storage.database.open_engine` has it, with bounded patience."""
     from storage import database
