@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from asyncio import TimerHandle
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -36,6 +37,10 @@ HEAD_LIMIT = 1024
 HEADS_KEPT = 4096
 # A body that takes longer is left to the ordinary way, which knows how slow one may be.
 PATIENCE_SECONDS = 1.0
+
+
+# A request is counted against its token once.
+CHECKED: Mapping[str, Any] = MappingProxyType({"was_checked": True})
 
 
 class Answerer(Protocol):
@@ -215,25 +220,30 @@ class DirectProtocol(HttpToolsProtocol):
             return
         try:
             answerer.admit(head.authorization)
-            self._known = {"was_checked": True}
+        except ApiError:
+            self._parse(whole)
+            return
+        try:
             self.limits.enter(head.path)
         except ApiError:
-            self._leave(whole)
+            self._leave(whole, CHECKED)
             return
+        known: Mapping[str, Any] = CHECKED
         try:
             waiting = answerer.take(whole[end:])
         except Exception as error:
             waiting = None
-            self._known = {"was_checked": True, "failure": error}
+            known = {**CHECKED, "failure": error}
         if waiting is None:
             self.limits.leave()
-            self._leave(whole)
+            self._leave(whole, known)
             return
         self._asked = head, whole
         waiting.reply = self._reply
 
-    def _leave(self, whole: bytes) -> None:
+    def _leave(self, whole: bytes, known: Mapping[str, Any]) -> None:
         """Leave a whole request to the ordinary way, with what is known of it."""
+        self._known = known
         try:
             self._parse(whole)
         finally:
@@ -251,8 +261,7 @@ class DirectProtocol(HttpToolsProtocol):
         head, whole = asked
         self.limits.leave()
         if body is None:
-            self._known = {"was_checked": True, "failure": error}
-            self._leave(whole)
+            self._leave(whole, {**CHECKED, "failure": error})
         else:
             self._send(body)
             self.metrics.observe(head.path, 200, time.perf_counter() - self._began)

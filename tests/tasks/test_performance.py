@@ -16,7 +16,8 @@ from operate.status import read_status, show_status
 from settings import Settings
 from storage.bundles import bundle_folder
 from storage.database import open_engine
-from storage.predictions import FeedbackItem, FeedbackRecord, PredictionRecord, store_records
+from storage.predictions import store_records
+from storage.records import FeedbackItem, FeedbackRecord, PredictionRecord
 from storage.tables import models, performance_metrics
 from tests.factories import (
     FEATURES,
