@@ -30,21 +30,27 @@ def labels_of(good: pd.DataFrame) -> dict[str, str | float]:
 
 
 def fold_repeats(frame: pd.DataFrame, problem: Problem) -> pd.DataFrame:
-    """The rows without those that another row of their key in the same batch makes superfluous.
+    """The rows without those that repeat a key of the same batch and bring nothing but a label.
 
-    A row that repeats an earlier one in every column goes, and so does an unlabelled row beside a
-    labelled one, or behind another unlabelled one: what several batches would have left out is
-    left out of one as well. Rows of one key with two labels stay, for validation to refuse. The
-    index keeps each row's place.
+    What several batches would come to, one comes to as well: the first row of a key stays and
+    takes the first label of a later one; a row that repeats another in every column, or is another
+    one without label, goes. A second label stays, for validation to refuse. The index keeps each
+    row's place.
     """
     key, target = problem.key, problem.target
     if key is None or key not in frame or not frame[key].duplicated().any():
         return frame
     twice = frame[frame[key].duplicated(keep=False) & frame[key].notna()]
-    is_blank = pd.Series(True, index=twice.index)
-    if target in twice:
-        is_blank = twice[target].isna() | (twice[target].astype(str).str.strip() == "")
-    labelled = twice.loc[~is_blank, key]
-    is_waiting = is_blank & (twice[key].isin(labelled) | twice[key].where(is_blank).duplicated())
-    is_again = twice.astype(str).duplicated()
-    return frame.drop(index=twice.index[is_again | is_waiting])
+    is_first = ~twice[key].duplicated()
+    superfluous = twice.astype(str).duplicated()
+    if target not in twice:
+        return frame.drop(index=twice.index[~is_first])
+    is_blank = twice[target].isna() | (twice[target].astype(str).str.strip() == "")
+    superfluous |= is_blank & ~is_first
+    first_label = ~is_blank & ~twice[key].where(~is_blank).duplicated()
+    labels = twice[first_label].set_index(key)[target]
+    filled = twice[is_first & is_blank & twice[key].isin(labels.index)]
+    frame = frame.copy()
+    frame.loc[filled.index, target] = labels.reindex(filled[key]).to_numpy()
+    superfluous |= first_label & twice[key].isin(filled[key])
+    return frame.drop(index=twice.index[superfluous])

@@ -30,6 +30,7 @@ from storage.observations import (
     arrow_schema,
     known_keys,
     newest_time,
+    waiting_rows,
 )
 from storage.quarantine import keep_rows
 from storage.quarantine_retention import trim
@@ -200,17 +201,23 @@ def behind_all(run: Run, column: str) -> datetime:
 def unknown_rows(run: Run, good: pd.DataFrame, batch_id: str) -> pd.DataFrame:
     """The rows whose key is not stored yet, or whose label is the first of their key.
 
-    Rows without a key cannot be told apart and all count; the index stays as it was.
+    A row that brings a late label stays as it was first seen, since features may tell by then what
+    came of it. Rows without a key cannot be told apart and all count; the index stays as it was.
     """
     keys = good[KEY].dropna().tolist()
     if not keys:
         return good
     known = known_keys(run.store, run.name, keys, besides=batch_id)
-    is_new = [
-        key not in known or (has_label and not known[key])
-        for key, has_label in zip(good[KEY], good[LABEL].notna(), strict=True)
-    ]
-    return good[is_new]
+    has_label = good[LABEL].notna()
+    is_late = has_label & good[KEY].map(lambda key: known.get(key) is False)
+    new = good[is_late | ~good[KEY].isin(known)]
+    if not is_late.any():
+        return new
+    late = good.loc[is_late, KEY]
+    stored = waiting_rows(run.store, run.name, late.tolist(), besides=batch_id).set_index(KEY)
+    first = stored.reindex(late).set_axis(late.index).reindex(columns=good.columns)
+    first[KEY], first[LABEL] = late, good.loc[is_late, LABEL]
+    return pd.concat([new[~is_late[new.index]], first.astype(good.dtypes)]).sort_index()
 
 
 def append_rows(

@@ -51,19 +51,30 @@ def test_labels_are_checked_as_those_of_rows_and_blank_ones_bring_nothing() -> N
 @pytest.mark.parametrize(
     ("rows", "kept"),
     [
-        ([("a", 1, None), ("a", 1, 0)], [1]),
-        ([("a", 1, 0), ("a", 1, None)], [0]),
-        ([("a", 1, None), ("a", 2, " ")], [0]),
-        ([("a", 1, 0), ("a", 1, 0)], [0]),
-        ([("a", 1, 0), ("a", 1, 1)], [0, 1]),
-        ([("a", 1, 0), ("a", 2, 0)], [0, 1]),
-        ([(None, 1, None), (None, 1, None)], [0, 1]),
-        ([("a", 1, None), ("b", 1, None), ("a", 1, None), ("b", 1, 1)], [0, 3]),
+        ([("a", 1, None), ("a", 1, 0)], {0: ("a", 1, 0)}),
+        ([("a", 1, None), ("a", 2, 0)], {0: ("a", 1, 0)}),
+        ([("a", 1, 0), ("a", 1, None)], {0: ("a", 1, 0)}),
+        ([("a", 1, None), ("a", 2, " ")], {0: ("a", 1, None)}),
+        ([("a", 1, 0), ("a", 1, 0)], {0: ("a", 1, 0)}),
+        ([("a", 1, 0), ("a", 1, 1)], {0: ("a", 1, 0), 1: ("a", 1, 1)}),
+        ([("a", 1, None), ("a", 1, 0), ("a", 1, 0)], {0: ("a", 1, 0)}),
+        ([("a", 1, None), ("a", 1, 0), ("a", 1, 1)], {0: ("a", 1, 0), 2: ("a", 1, 1)}),
+        ([(None, 1, None), (None, 1, None)], {0: (None, 1, None), 1: (None, 1, None)}),
+        (
+            [("a", 1, None), ("b", 1, None), ("a", 1, None), ("b", 2, 1)],
+            {0: ("a", 1, None), 1: ("b", 1, 1)},
+        ),
     ],
 )
-def test_superfluous_rows_of_a_key_go_and_contradictions_stay(rows: Any, kept: list[int]) -> None:
-    frame = pd.DataFrame(rows, columns=["id", "x", "y"])
-    assert fold_repeats(frame, PROBLEM).index.tolist() == kept
+def test_a_key_keeps_its_first_row_and_takes_the_first_label(
+    rows: Any, kept: dict[int, tuple[Any, ...]]
+) -> None:
+    frame = pd.DataFrame(rows, columns=["id", "x", "y"], dtype=object)
+    found = fold_repeats(frame, PROBLEM)
+    assert {
+        place: tuple(row) for place, row in zip(found.index, found.to_numpy(), strict=True)
+    } == kept
+    assert frame.to_numpy().tolist() == [list(row) for row in rows]
 
 
 def test_nothing_goes_where_nothing_tells_rows_apart() -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_for_examples
+from hypothesis import strategies as st
 
 from flows.ingest import ingest_all
 from settings import Settings
@@ -69,6 +72,18 @@ def test_rows_and_labels_of_one_batch_and_of_one_turn_find_each_other(small: Set
     assert count(small, quarantine) == 0
 
 
+def test_a_row_stays_as_it_was_first_seen_when_a_later_one_brings_its_label(
+    small: Settings,
+) -> None:
+    drop(small, BARE, "1.csv")
+    ingest(small)
+    hindsight = ROWS.assign(x2=ROWS["label"].map({"no": -9.0, "yes": 9.0}), plan="pro")
+    hindsight["when"] = ROWS["when"] + pd.Timedelta(days=3)
+    drop(small, hindsight, "2.csv")
+    assert ingest(small)["inbox"] == {"rows": 30, "quarantined": 0}
+    assert_complete(small)
+
+
 def test_the_first_label_of_a_key_stays(small: Settings) -> None:
     other = LABELS.assign(label=["no" if label == "yes" else "yes" for label in LABELS["label"]])
     drop(small, LABELS, "1.csv")
@@ -127,3 +142,60 @@ def test_a_feature_that_is_new_is_missing_in_a_row_whose_label_comes_late(tmp_pa
     assert ingest(changed)["labels"]["rows"] == 30
     frame = obs.read_observations(changed.store, "small")
     assert (len(frame), frame["new"].isna().all()) == (30, True)
+
+
+EVENTS = [("row", place) for place in range(12)] + [("label", place) for place in range(12)]
+WAYS = ("inbox", "data")
+
+
+@settings_for_examples(max_examples=5, deadline=None)
+@given(
+    order=st.permutations(EVENTS),
+    ways=st.lists(st.sampled_from(WAYS), min_size=24, max_size=24),
+    turns=st.lists(st.integers(0, 2), min_size=24, max_size=24),
+    whole=st.lists(st.booleans(), min_size=12, max_size=12),
+)
+def test_any_split_over_sources_and_turns_gives_the_same_observations(
+    tmp_path_factory: pytest.TempPathFactory,
+    order: list[tuple[str, int]],
+    ways: list[str],
+    turns: list[int],
+    whole: list[bool],
+) -> None:
+    """Rows and their labels in any order; a label comes alone, or with all of its row again."""
+    home = tmp_path_factory.mktemp("split") / "home"
+    (home / "data").mkdir(parents=True)
+    sources = ["inbox", {"kind": "files", "url": "*.jsonl"}]
+    settings = small_settings(home, sources=sources)
+    for turn in range(3):
+        for way in WAYS:
+            now = [e for e, w, t in zip(order, ways, turns, strict=True) if (w, t) == (way, turn)]
+            rows = [e for e in now if e[0] == "row" or whole[e[1]]]
+            labels = [place for kind, place in now if kind == "label" and not whole[place]]
+            _put(settings, way, f"{turn}-rows", _rows(rows))
+            _put(settings, way, f"{turn}-labels", LABELS.iloc[labels])
+        ingest(settings)
+    frame = obs.read_observations(settings.store, "small")
+    expected = ROWS[:12]
+    assert list(frame[obs.KEY]) == list(expected["row_id"])
+    assert list(frame[obs.EVENT_TIME]) == list(expected["when"])
+    assert list(frame[obs.LABEL]) == list(expected["label"])
+    assert list(frame["x2"]) == pytest.approx(list(expected["x2"]))
+    assert (count(settings, quarantine), count(settings, waiting_labels)) == (0, 0)
+
+
+def _rows(events: list[tuple[str, int]]) -> pd.DataFrame:
+    frame = ROWS.iloc[[place for _, place in events]].copy()
+    bare = [kind == "row" for kind, _ in events]
+    frame["label"] = frame["label"].astype(object).where([not one for one in bare], None)
+    return frame
+
+
+def _put(settings: Settings, way: str, name: str, frame: pd.DataFrame) -> None:
+    if frame.empty:
+        return
+    if way == "inbox":
+        drop(settings, frame, f"{name}.csv")
+    else:
+        path = settings.home / "data" / f"{name}.jsonl"
+        frame.to_json(path, orient="records", lines=True, date_format="iso", double_precision=15)
