@@ -12,6 +12,7 @@ from flows.ingest import ingest_all
 from flows.retrain import challenge
 from tasks.decide import decide
 from tasks.drift import watch_drift
+from tasks.drift_joint import watch_joint
 from tasks.drift_report import render_drift_report
 from tasks.performance import watch_performance
 from tasks.record import record_versions
@@ -34,5 +35,6 @@ def _tick(run: Run) -> dict[str, Any]:
     if decision.go:
         result["challenger"] = challenge(run, decision)
     record_versions(run)
+    watch_joint(run)
     render_drift_report(run)
     return result

@@ -9,6 +9,7 @@ from prefect import flow
 
 from flows.each import for_each
 from tasks.drift import watch_drift
+from tasks.drift_joint import watch_joint
 from tasks.drift_report import render_drift_report
 from tasks.performance import watch_performance
 from tasks.run import Run
@@ -24,10 +25,11 @@ def monitor(problem: str | None = None, now: datetime | None = None) -> dict[str
 def _watch(run: Run) -> dict[str, Any]:
     api = watch_servers(run)
     drift, performance = watch_drift(run), watch_performance(run)
-    report = render_drift_report(run)
+    joint, report = watch_joint(run), render_drift_report(run)
     found = {
         "drift": drift.reason if drift is not None else "no champion yet",
         "performance": performance.reason if performance is not None else "no champion yet",
+        "joint": joint.reason if joint is not None else "not due",
         "report": report,
     }
     if api.n_requests:

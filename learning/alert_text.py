@@ -77,12 +77,24 @@ def drift_found(
     n_features: int,
     threshold: float,
     worst: Sequence[DriftedFeature],
+    groups: Sequence[str] = (),
+    beside: Sequence[str] = (),
 ) -> Alert:
-    """The inputs moved away from what the champion was trained on; ``worst`` first."""
+    """The inputs moved away from what the champion was trained on; ``worst`` first.
+
+    ``groups`` are those whose status is not normal, ``beside`` what the check saw of predictions,
+    labels and errors, a sentence each.
+    """
     named = ", ".join(str(feature) for feature in worst[:N_NAMED])
+    sign = ">" if drift_share > threshold else "≤"
+    found = (
+        f"drift_share {number(drift_share)} {sign} {number(threshold)}: {n_drifted} of "
+        f"{n_features} testable features drifted, worst {named or 'not named'}."
+    )
+    found += f" Groups: {', '.join(groups)}." if groups else ""
+    found += f" Beside the inputs: {'; '.join(beside)}." if beside else ""
     text = story(
-        f"drift_share {number(drift_share)} > {number(threshold)}: {n_drifted} of {n_features} "
-        f"testable features drifted, worst {named or 'not named'}.",
+        found,
         f"Version {champion} goes on answering; a retrain starts by itself if the policy allows "
         "one.",
         "Look at the drift report to see whether the world or a data source changed.",

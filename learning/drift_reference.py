@@ -166,3 +166,10 @@ def _categories(arrays: Mapping[str, NDArray[Any]]) -> list[CategoryReference]:
         found.append(CategoryReference(names, arrays["counts"][first : first + size + 1]))
         first, text = first + size + 1, text + size
     return found
+
+
+def median_inflation(statistics: ReferenceStatistics, n_current: int) -> float:
+    """How much less than free rows the rows of a current window say, at the median feature."""
+    if statistics.calibration is None or not n_current:
+        return 1.0
+    return float(np.median(statistics.calibration.inflation(n_current)))

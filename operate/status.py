@@ -84,6 +84,7 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
         "drift_share": None if drift is None else drift.drift_share,
         "drift": None if drift is None else drift.reason,
         "is_drifted": drift is not None and drift.is_drifted,
+        "watched": _watched(connection, name, drift),
         "drift_report": _report(settings, name, drift),
         "decision": decided[0].reason if decided else None,
         "quarantine": {"waiting": count_waiting(connection, name)},
@@ -93,6 +94,13 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
         if not is_damaged
         else "failing: the file that says what is served is damaged; the loop's next run mends it",
     }
+
+
+def _watched(connection: Connection, name: str, drift: Any) -> dict[str, Any]:
+    """What the latest check saw beside single features; the joint check is made less often."""
+    joint = reports.latest_joint(connection, name)
+    latest = {} if drift is None else drift.watched or {}
+    return {**latest, **({} if joint is None else {"joint": joint.watched["joint"]})}
 
 
 def _report(settings: Settings, name: str, drift: Any) -> str | None:
@@ -127,6 +135,20 @@ def _health(has_champion: bool, last: dict[str, dict[str, Any]]) -> str:
     return "ok" if has_champion else "no champion yet"
 
 
+def _watched_lines(watched: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    groups = watched.get("groups") or []
+    if groups:
+        counted = (
+            f"{g['name']} {g['status']} ({g['n_drifted']}/{g['n_testable']})" for g in groups
+        )
+        yield "groups", ", ".join(counted)
+    for sentence in watched.get("sentences", ()):
+        what, _, words = sentence.partition(": ")
+        yield what, words.replace("[", r"\[")
+    if "joint" in watched:
+        yield "jointly", watched["joint"]["reason"].replace("[", r"\[")
+
+
 def show_status(found: dict[str, Any], console: Console) -> None:
     """The status, for a person."""
     for problem in found["problems"]:
@@ -142,6 +164,8 @@ def show_status(found: dict[str, Any], console: Console) -> None:
         table.add_row("health", problem["health"])
         table.add_row("servers", str(problem["servers"]))
         table.add_row("drift", problem["drift"] or "not checked yet")
+        for what, words in _watched_lines(problem["watched"]):
+            table.add_row(what, words)
         if problem["drift_report"]:
             table.add_row("drift report", problem["drift_report"])
         for label, text in live_lines(problem):

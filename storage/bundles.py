@@ -19,6 +19,7 @@ from storage.manifest import FORMAT, Manifest, decode_manifest, encode_manifest
 MODEL = "model.onnx"
 MANIFEST = "manifest.json"
 REFERENCE = "reference.parquet"
+STATISTICS = "reference.npz"
 EXPLANATION = "explanation.npz"
 
 

@@ -14,7 +14,7 @@ from storage.tables import decisions, drift_results, performance_metrics, predic
 
 def save_drift(connection: Connection, values: Mapping[str, Any]) -> None:
     """Keep a drift result; one per run."""
-    row = {"report": None, **values, "checked_at": datetime.now(UTC)}
+    row = {"report": None, "watched": None, **values, "checked_at": datetime.now(UTC)}
     insert_missing(connection, drift_results, row, ("run_id",))
 
 
@@ -23,6 +23,28 @@ def attach_report(connection: Connection, run_id: str, report: str) -> None:
     connection.execute(
         update(drift_results).where(drift_results.c.run_id == run_id).values(report=report)
     )
+
+
+def attach_joint(connection: Connection, run_id: str, joint: Mapping[str, Any]) -> None:
+    """Keep a run's joint check with its drift result."""
+    row = drift_of_run(connection, run_id)
+    if row is not None:
+        connection.execute(
+            update(drift_results)
+            .where(drift_results.c.run_id == run_id)
+            .values(watched={**(row.watched or {}), "joint": dict(joint)})
+        )
+
+
+def latest_joint(connection: Connection, problem: str, newest: int = 500) -> Row[Any] | None:
+    """The newest drift result that a joint check belongs to, or None among the newest ones."""
+    rows = connection.execute(
+        select(drift_results)
+        .where(drift_results.c.problem == problem)
+        .order_by(drift_results.c.id.desc())
+        .limit(newest)
+    )
+    return next((row for row in rows if "joint" in (row.watched or {})), None)
 
 
 def save_decision(connection: Connection, values: Mapping[str, Any]) -> None:

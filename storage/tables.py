@@ -225,6 +225,7 @@ drift_results = Table(
     Column("n_current", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("features", Json, nullable=False),
+    Column("watched", Json, comment="groups, predictions, labels, errors, all features at once"),
     Column("report", String(512), comment="Evidently's document, below the home folder"),
     _time("clock"),
     _time("checked_at"),

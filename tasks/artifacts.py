@@ -13,6 +13,8 @@ from sqlalchemy import Row
 
 from learning.decision import Decision
 from learning.drift import DriftResult
+from learning.drift_joint import JointDrift
+from learning.drift_outputs import Watched
 from learning.gate import Verdict
 from learning.performance import PerformanceResult
 from learning.phrases import RIVALS, figure
@@ -50,8 +52,8 @@ def show_link(run: Run, key: str, path: str) -> None:
         logger.warning("{}: artifact {} was not kept: {}", run.name, key, type(error).__name__)
 
 
-def show_drift(run: Run, result: DriftResult) -> None:
-    """The drift table, worst features first."""
+def show_drift(run: Run, result: DriftResult, watched: Watched) -> None:
+    """The drift table, worst features first, and what the check saw beside the inputs."""
     rows = sorted(result.features, key=lambda f: f.effect or -1.0, reverse=True)[:MOST_ROWS]
     lines = [
         f"## Data drift: {'**drifted**' if result.is_drifted else 'none'}",
@@ -59,6 +61,12 @@ def show_drift(run: Run, result: DriftResult) -> None:
         result.reason,
         "",
         f"{result.n_reference} reference rows, {result.n_current} current rows",
+        "",
+        *(
+            f"- group {g.name}: **{g.status}**, {g.n_drifted} of {g.n_testable} features"
+            for g in result.groups
+        ),
+        *(f"- {sentence}" for sentence in watched.sentences()),
         "",
         "| feature | test | effect | | p adjusted | drifted |",
         "|---|---|---|---|---|---|",
@@ -73,6 +81,15 @@ def show_drift(run: Run, result: DriftResult) -> None:
             f"| {row.p_adjusted:.2g} | {'yes' if row.is_drifted else ''} |"
         )
     show(run, "drift", "\n".join(lines))
+
+
+def show_joint(run: Run, result: JointDrift) -> None:
+    """Whether a classifier can tell the windows apart, and by which features."""
+    lines = [f"## All features at once\n\n{result.reason}", ""]
+    if result.given_away_by:
+        lines += ["| feature | AUC lost without it |", "|---|---|"]
+        lines += [f"| {_cell(name)} | {loss:.3f} |" for name, loss in result.given_away_by]
+    show(run, "drift-joint", "\n".join(lines))
 
 
 def show_performance(run: Run, result: PerformanceResult, label_share: float | None) -> None:

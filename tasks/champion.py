@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from learning.onnx_export import run_graph
 from learning.problem import Feature
 from learning.rows import Matrix, Schema, encode_features
 from storage import models
-from storage.bundles import REFERENCE, BundleError, read_bundle
+from storage.bundles import REFERENCE, STATISTICS, BundleError, read_bundle
 from storage.database import reading
 from storage.manifest import Manifest
 from tasks.run import Run
@@ -24,13 +25,17 @@ from tasks.run import Run
 
 @dataclass(frozen=True)
 class Champion:
-    """The served version; ``reference`` are its training rows, thinned, encoded by its schema."""
+    """The served version; ``reference`` are its training rows, thinned, encoded by its schema.
+
+    ``statistics`` are the bytes of `STATISTICS`, None in bundles that are older than that file.
+    """
 
     version: int
     manifest: Manifest
     graph: bytes
     reference: Matrix
     clock: pd.Timestamp
+    statistics: bytes | None = None
 
     @property
     def schema(self) -> Schema:
@@ -71,7 +76,12 @@ def load_champion(run: Run, version: int | None = None) -> Champion | None:
         bundle.model,
         reference.to_numpy(dtype=np.float32),
         pd.Timestamp(row.clock),
+        _bytes(bundle.path / STATISTICS),
     )
+
+
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
 
 
 def rival_output(

@@ -10,6 +10,7 @@ import pandas as pd
 from learning import alert_text
 from learning.alert import Alert
 from learning.drift import DriftResult, check_drift, effect_name
+from learning.drift_outputs import INPUTS, Watched
 from learning.phrases import DriftedFeature
 from learning.rows import EVENT_TIME, LABEL, Rows, encode
 from storage import reports
@@ -17,9 +18,9 @@ from storage.database import reading
 from storage.observations import SOURCE, read_observations
 from tasks.artifacts import show_drift
 from tasks.champion import Champion, load_champion, served_frame
+from tasks.drift_outputs import references_of, watch_outputs
 from tasks.run import Run
 from tasks.step import step
-
 
 @step("check for data drift", retries=True)
 def watch_drift(run: Run) -> DriftResult | None:
@@ -28,8 +29,9 @@ def watch_drift(run: Run) -> DriftResult | None:
     if champion is None:
         return None
     current = current_window(run, champion)
-    features = champion.schema.features
-    result = check_drift(champion.reference, current.x, features, run.problem.drift)
+    references = references_of(champion)
+    result = check_drift(references[INPUTS], current.x, champion.schema.features, run.problem.drift)
+    watched = watch_outputs(run, champion, references, current)
     with reading(run.engine) as connection:
         before = reports.latest_drift(connection, run.name)
     with run.commit() as connection:
@@ -45,16 +47,17 @@ def watch_drift(run: Run) -> DriftResult | None:
                 "n_current": result.n_current,
                 "reason": result.reason,
                 "features": [asdict(feature) for feature in result.features],
+                "watched": watched.evidence(result),
                 "report": before.report if before is not None else None,
                 "clock": run.now,
             },
         )
         if result.is_drifted:
-            run.alert(connection, _drift_alert(result, champion.version))
+            run.alert(connection, _drift_alert(result, champion.version, watched))
         elif result.drift_share is not None:
             calm = alert_text.drift_over(str(champion.version), result.drift_share, result.reason)
             run.alert(connection, calm)
-    show_drift(run, result)
+    show_drift(run, result, watched)
     return result
 
 
@@ -88,7 +91,7 @@ def current_window(run: Run, champion: Champion) -> Rows:
     return rows.part(order)
 
 
-def _drift_alert(result: DriftResult, version: int) -> Alert:
+def _drift_alert(result: DriftResult, version: int, watched: Watched) -> Alert:
     drifted = [f for f in result.features if f.is_drifted]
     testable = [f for f in result.features if f.not_testable is None]
     worst = sorted(drifted, key=lambda f: f.effect or 0.0, reverse=True)[:3]
@@ -102,4 +105,6 @@ def _drift_alert(result: DriftResult, version: int) -> Alert:
             DriftedFeature(f.name, effect_name(f), f.effect or 0.0, f.p_adjusted or 0.0)
             for f in worst
         ],
+        [f"{group.name} {group.status}" for group in result.groups if group.status != "normal"],
+        watched.sentences(),
     )

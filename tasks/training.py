@@ -19,13 +19,22 @@ from numpy.typing import NDArray
 from learning import alert_text
 from learning.charts import evaluation_charts
 from learning.decision import Decision
+from learning.drift_outputs import keep_references, references_file
 from learning.explain import explanation_file
 from learning.models import TrainingError
 from learning.rows import Rows, Schema, encode
 from learning.search import Trial, thin
 from learning.training import Challenger, feature_importance, train_challenger
 from storage import models, registry
-from storage.bundles import EXPLANATION, MANIFEST, MODEL, REFERENCE, sha256, write_bundle
+from storage.bundles import (
+    EXPLANATION,
+    MANIFEST,
+    MODEL,
+    REFERENCE,
+    STATISTICS,
+    sha256,
+    write_bundle,
+)
 from storage.manifest import FeatureSpec, Golden, Manifest, RiskBand, encode_manifest
 from storage.observations import data_version, read_observations
 from tasks.champion import Champion, load_champion, rival_output
@@ -116,7 +125,14 @@ def _write(
     importance = feature_importance(challenger, schema, challenger.metric)
     manifest = _manifest(run, version, challenger, schema, data, importance, mlflow_run_id)
     reference = thin(challenger.training, run.problem.windows.reference_rows)
-    files = {MODEL: challenger.graph, REFERENCE: _parquet(reference, schema)}
+    kept = keep_references(
+        reference, challenger.training, challenger.output, schema, run.problem.drift
+    )
+    files = {
+        MODEL: challenger.graph,
+        REFERENCE: _parquet(reference, schema),
+        STATISTICS: references_file(kept),
+    }
     explanation = explanation_file(challenger.fitted, challenger.training.x)
     if explanation is not None:
         files[EXPLANATION] = explanation
