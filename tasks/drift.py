@@ -22,6 +22,7 @@ from tasks.drift_outputs import references_of, watch_outputs
 from tasks.run import Run
 from tasks.step import step
 
+
 @step("check for data drift", retries=True)
 def watch_drift(run: Run) -> DriftResult | None:
     """Test the current window against the reference and keep the result; None without champion."""
