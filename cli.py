@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from operate import quarantine_commands
+from operate.predict_command import predict
 from operate.terminal import JsonOption, ProblemOption, clear_errors, fail, out, show
 from operate.terminal import read_settings as _settings
 
@@ -22,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 token = typer.Typer(no_args_is_help=True, help="API tokens with scopes.")
 app.add_typer(token, name="token")
 app.add_typer(quarantine_commands.app, name="quarantine")
+app.command()(predict)
 
 
 class FlowName(StrEnum):

@@ -14,6 +14,7 @@ _INPUT = (
     ("learning.models", "TrainingError"),
     ("learning.validation_schema", "BatchRefusedError"),
     ("operate.quarantine", "QuarantineError"),
+    ("operate.predict", "PredictError"),
     ("storage.tokens", "TokenError"),
     ("storage.database", "StorageError"),
     ("operate.processes", "StackError"),

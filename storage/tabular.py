@@ -115,19 +115,29 @@ def _read_csv(content: bytes, name: str) -> pd.DataFrame:
     return pd.DataFrame({column: _typed(table[column]) for column in header})
 
 
-def _decode(content: bytes, name: str) -> str:
-    """The text of a CSV file; refuses what is plainly something else."""
+def refuse_other_kinds(content: bytes, name: str) -> None:
+    """Raise `TableError` for the beginning of a file that is plainly something else than CSV."""
     if content.startswith((b"PAR1", b"\x1f\x8b", b"PK\x03\x04")):
         kinds = {b"P": "Parquet", b"\x1f": "gzip"}
         kind = "zip or Excel" if content.startswith(b"PK") else kinds[content[:1]]
         raise TableError("not_csv", f"{name}: found {kind} data; expected CSV text")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise TableError("encoding", f"{name}: found UTF-16 text; save the file as UTF-8")
+    head = content[:200].decode("utf-8-sig", "replace").lstrip().lower()
+    if head.startswith(("<!doctype html", "<html", "<?xml")):
+        raise TableError(
+            "html", f"{name}: found a web page; expected CSV text; download the file itself"
+        )
+
+
+def _decode(content: bytes, name: str) -> str:
+    """The text of a CSV file; refuses what is plainly something else."""
+    refuse_other_kinds(content, name)
     if (place := content.find(b"\0")) >= 0:
         line = content.count(b"\n", 0, place) + 1
         raise TableError("nul", f"{name}: line {line}: found a NUL byte; expected CSV text")
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise TableError(
@@ -135,11 +145,6 @@ def _decode(content: bytes, name: str) -> str:
             f"{name}: line {line}: found the byte 0x{content[error.start]:02x}, which is not "
             "UTF-8; save the file as UTF-8",
         ) from error
-    if text[:200].lstrip().lower().startswith(("<!doctype html", "<html", "<?xml")):
-        raise TableError(
-            "html", f"{name}: found a web page; expected CSV text; download the file itself"
-        )
-    return text
 
 
 def _rows(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
@@ -169,11 +174,12 @@ def _header(rows: Iterator[tuple[int, list[str]]], name: str) -> list[str]:
             "expected columns separated by commas",
         )
     names = [field.strip() or f"Unnamed: {place}" for place, field in enumerate(fields)]
-    _refuse_duplicates(names, f"{name}: line {line}")
+    refuse_duplicates(names, f"{name}: line {line}")
     return names
 
 
-def _refuse_duplicates(names: list[str], where: str) -> None:
+def refuse_duplicates(names: list[str], where: str) -> None:
+    """Raise `TableError` when two columns have one name."""
     for place, column in enumerate(names):
         if column in names[:place]:
             raise TableError(
@@ -245,11 +251,12 @@ def _read_parquet(file: IO[bytes], name: str) -> pd.DataFrame:
 
 
 def frame_of(table: pa.Table, name: str) -> pd.DataFrame:
-    """A table of plain columns as a frame: decimals as float64, dictionaries as their values.
+    """A table of plain columns as a frame: decimals as float64, dictionaries as their values,
+    bytes as text.
 
     Raises `TableError` for columns of one name or of nested values, and for a table without rows.
     """
-    _refuse_duplicates(table.column_names, name)
+    refuse_duplicates(table.column_names, name)
     if not table.num_columns or not table.num_rows:
         raise TableError("no_rows", f"{name}: found no rows; expected at least one")
     for field in table.schema:
