@@ -20,7 +20,15 @@ from learning.validation_values import NO_NUMBER
 from storage.tabular_error import TableError
 from storage.tabular_json import json_lines, table_of
 
-__all__ = ["SUFFIXES", "TableError", "frame_of", "read_open_table", "read_table"]
+__all__ = [
+    "SUFFIXES",
+    "TableError",
+    "frame_of",
+    "read_open_table",
+    "read_table",
+    "refuse_duplicates",
+    "refuse_other_kinds",
+]
 
 SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 CHUNK_ROWS = 10_000

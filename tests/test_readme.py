@@ -55,6 +55,12 @@ def _below(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 
 
 @cache
+def groups() -> frozenset[str]:
+    """First words of commands that have two, as `token`."""
+    return frozenset(name.split()[0] for name in commands() if " " in name)
+
+
+@cache
 def make_targets() -> frozenset[str]:
     text = (CHECKOUT / "Makefile").read_text()
     return frozenset(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
@@ -103,12 +109,12 @@ def test_every_command_and_flag_exists(document: Path) -> None:
     for program, *words in calls(document.read_text()):
         if program != "perennial" or not words or not re.match("[a-z]", words[0]):
             continue
-        name = " ".join(words[:2]) if words[0] == "token" else words[0]
+        name = " ".join(words[:2]) if words[0] in groups() else words[0]
         if name in TO_COME and name not in commands():
             continue
         assert name in commands() or re.search(r"[/{]", name), f"{document.name}: {name}"
         for part in name.split("/"):  # `token create/list/revoke`
-            command = commands().get(part) or commands().get(f"token {part.split()[-1]}")
+            command = commands().get(part) or commands().get(f"{words[0]} {part.split()[-1]}")
             assert command is not None, f"{document.name}: perennial {part}"
             known = {flag for param in command.params for flag in (*param.opts, "--help")}
             asked = {word.partition("=")[0] for word in words if word.startswith("--")}
@@ -127,7 +133,7 @@ def test_every_command_that_is_typed_parses() -> None:
     runs = [shlex.split(line, comments=True)[1:] for line in lines]
     assert len(runs) > 5
     for words in runs:
-        size = 2 if words[0] == "token" else 1
+        size = 2 if words[0] in groups() else 1
         command = commands()[" ".join(words[:size])]
         command.make_context(words[size - 1], words[size:])  # raises for wrong usage
 

@@ -39,6 +39,11 @@ def zipped(content: bytes) -> bytes:
     return sink.getvalue()
 
 
+def lines(frame: pd.DataFrame) -> str:
+    """A frame as JSON lines."""
+    return str(frame.to_json(orient="records", lines=True))
+
+
 def flipped(content: bytes, place: int) -> bytes:
     changed = bytearray(content)
     changed[place] ^= 0xFF
@@ -246,4 +251,70 @@ FILES: dict[str, tuple[str, Bytes, Outcome]] = {
         lambda f: parquet(pa.Table.from_pandas(f.set_index(pd.Index(range(5, 5 + N))))),
         Kept(),
     ),
+    "JSON lines": (
+        "jsonl",
+        lambda f: lines(f).encode(),
+        Kept(column="temp", values=[20.5 + row for row in range(N)]),
+    ),
+    "JSON lines with a mark and other line ends": (
+        "jsonl",
+        lambda f: lines(f).replace("\n", "\r\n").encode("utf-8-sig"),
+        Kept(),
+    ),
+    "JSON lines cut short": (
+        "jsonl",
+        lambda f: lines(f).encode()[:-9],
+        Refused("line 24: not valid"),
+    ),
+    "one JSON list instead of lines": (
+        "jsonl",
+        lambda f: f.to_json(orient="records").encode(),
+        Refused("line 1: found a list; expected an object"),
+    ),
+    "NaN in JSON lines": (
+        "jsonl",
+        lambda f: lines(f).replace("20.5", "NaN").encode(),
+        Refused("line 1: not valid JSON: found NaN"),
+    ),
+    "a key twice in JSON lines": (
+        "jsonl",
+        lambda f: lines(f).replace('"count":0', '"temp":0').encode(),
+        Refused("line 1: not valid JSON: a key stands twice"),
+    ),
+    "an object in JSON lines": (
+        "jsonl",
+        lambda f: lines(f).replace("20.5", '{"celsius":20.5}').encode(),
+        Refused("'temp' holds an object"),
+    ),
+    "JSON nested 5,000 deep": (
+        "jsonl",
+        lambda f: lines(f).replace("20.5", "[" * 5_000).encode(),
+        Refused("line 1"),
+    ),
+    "a word among numbers in JSON lines": (
+        "jsonl",
+        lambda f: lines(f).replace("20.5", '"warm"').encode(),
+        Kept(N - 1, {"temp: not a number": 1}),
+    ),
+    "1e400 in JSON lines": (
+        "jsonl",
+        lambda f: lines(f).replace("20.5", "1e400").encode(),
+        Kept(N - 1, {"temp: not finite": 1}),
+    ),
+    "half of a surrogate in JSON lines": (
+        "jsonl",
+        lambda f: lines(f).replace('"basic"', '"\\ud800"', 1).encode(),
+        Kept(),
+    ),
+    "a field missing from one JSON line": (
+        "jsonl",
+        lambda f: lines(f).replace('"count":0,', "").encode(),
+        Kept(N - 1, {"count: missing": 1}),
+    ),
+    "JSON lines in latin-1": (
+        "jsonl",
+        lambda f: lines(f).replace("basic", "größe").encode("latin-1"),
+        Refused("line 1: found what is not UTF-8"),
+    ),
+    "an empty file of JSON lines": ("jsonl", lambda f: b"\n", Refused("found no rows")),
 }

@@ -43,7 +43,7 @@ TABLES: dict[str, tuple[Frame, Outcome]] = {
     "one column more": (lambda f: f.assign(note="=1+1"), Kept()),
     "the index as first column": (lambda f: f.reset_index(names=""), Kept()),
     "a column missing": (lambda f: f.drop(columns="temp"), Refused("column 'temp' is missing")),
-    "four columns missing": (lambda f: f[["row_id", "when", "label"]], Refused("(and 1 more)")),
+    "four columns missing": (lambda f: f[["row_id", "when"]], Refused("(and 1 more)")),
     "a column renamed": (
         lambda f: f.rename(columns={"temp": "temps"}),
         Refused("column 'temp' is missing; the nearest column is 'temps': rename it"),
@@ -250,7 +250,7 @@ def twice(prefix: str, **changes: Any) -> pd.DataFrame:
 def repeats() -> Iterator[Case]:
     """Keys that stand twice, within a file and between files; ``base`` was ingested before."""
     name = "row_id: the key stands twice"
-    yield "a row twice", text(twice("twice")).encode(), Kept(N, {name: 1})
+    yield "a row twice", text(twice("twice")).encode(), Kept(N, n_repeated=1)
     other = text(twice("other", temp=99.0)).encode()
     yield "a key twice with other values", other, Kept(N, {name: 1})
     again = plain("base").assign(note="sent again")
