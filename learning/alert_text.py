@@ -95,8 +95,7 @@ def drift_found(
     found += f" Beside the inputs: {'; '.join(beside)}." if beside else ""
     text = story(
         found,
-        f"Version {champion} goes on answering; a retrain starts by itself if the policy allows "
-        "one.",
+        f"Version {champion} goes on answering; a retrain follows if the policy allows one.",
         "Look at the drift report to see whether the world or a data source changed.",
     )
     fields: dict[str, FieldValue] = {"Drift share": number(drift_share), "Champion": champion}
@@ -139,8 +138,7 @@ def performance_below_floor(
     text = story(
         f"Live {metric} {number(value)} [{number(low)}, {number(high)}] over {n_rows:,} "
         f"labelled rows is worse than the floor {number(floor)}.",
-        f"Version {champion} goes on answering; a retrain starts by itself if the policy allows "
-        "one.",
+        f"Version {champion} goes on answering; a retrain follows if the policy allows one.",
         "Until it is replaced, take its predictions with care, or roll back: `perennial rollback`.",
     )
     fields: dict[str, FieldValue] = {"Champion": champion, f"Live {metric}": number(value)}
