@@ -34,6 +34,7 @@ SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 CHUNK_ROWS = 10_000
 UNZIPPED_LIMIT = 2 << 30
 UNZIP_STEP = 16 << 20
+MOST_CELLS = 500_000_000  # of a Parquet file, which may repeat a value at no cost
 MOST_GROWTH = 200  # tables in text shrink to a tenth or so; only a bomb reaches a thousandth
 
 
@@ -249,7 +250,9 @@ def _loses_digits(numbers: pa.ChunkedArray) -> bool:
 
 def _read_parquet(file: IO[bytes], name: str) -> pd.DataFrame:
     try:
-        table = pq.ParquetFile(pa.PythonFile(file, mode="r")).read()
+        stored = pq.ParquetFile(pa.PythonFile(file, mode="r"))
+        _refuse_bomb(stored.metadata, name)
+        table = stored.read()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise TableError(
             "not_parquet",
@@ -258,9 +261,19 @@ def _read_parquet(file: IO[bytes], name: str) -> pd.DataFrame:
     return frame_of(table, name)
 
 
+def _refuse_bomb(metadata: pq.FileMetaData, name: str) -> None:
+    """Refuse a file whose few bytes stand for more cells than the memory should have to hold."""
+    cells = metadata.num_rows * metadata.num_columns
+    if cells > MOST_CELLS:
+        raise TableError(
+            "too_large",
+            f"{name}: found {metadata.num_rows:,} rows of {metadata.num_columns} columns, more "
+            f"than {MOST_CELLS:,} cells; split the file into smaller ones",
+        )
+
+
 def frame_of(table: pa.Table, name: str) -> pd.DataFrame:
-    """A table of plain columns as a frame: decimals as float64, dictionaries as their values,
-    bytes as text.
+    """A table of plain columns as a frame: decimals as float64, dictionaries and bytes as values.
 
     Raises `TableError` for columns of one name or of nested values, and for a table without rows.
     """

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from operate.predict_score import read_number
+from operate.predict_score import _at_once, read_number
 from storage import portions
 from storage.pointers import Pointer, move_pointer
 from tests.commands import Perennial, document, told
@@ -257,3 +257,14 @@ def test_cells_are_read_as_ingest_reads_them(cell: Any, number: float) -> None:
 @pytest.mark.parametrize("cell", ["one", "1_000", "0x1F", "1,5", "١", [1], START])
 def test_what_is_no_number_is_none(cell: Any) -> None:
     assert read_number(cell) is None
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["1", "-2.5e1", " 7", "1e400", "inf", "nan", "NA", "", "1_000", "0x1F", "1,5", "one", "1e-320",
+     "0.1234567890123456789", "9007199254740993", "007", None, True, 2**60 + 1, 0.1],
+)  # fmt: skip
+def test_a_column_at_once_is_read_as_cell_by_cell(cell: Any) -> None:
+    numbers = _at_once([cell, None])
+    if numbers is not None:
+        assert numbers[0] == pytest.approx(read_number(cell), rel=0, abs=0, nan_ok=True)

@@ -195,3 +195,13 @@ def test_fifty_thousand_rows_take_no_more_than_a_few_seconds() -> None:
 
     assert len(frame) == 50_000
     assert time.perf_counter() - started < 5
+
+
+def test_a_small_parquet_file_of_endless_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = parquet(pa.table({"a": pa.nulls(1_000_000, pa.int8())}))
+    assert len(content) < 10_000
+    assert len(read(content, "rows.parquet")) == 1_000_000
+    monkeypatch.setattr("storage.tabular.MOST_CELLS", 999_999)
+    with pytest.raises(TableError, match="found 1,000,000 rows of 1 columns") as caught:
+        read(content, "rows.parquet")
+    assert caught.value.code == "too_large"
