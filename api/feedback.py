@@ -12,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 from api.decoder import MALFORMED, PREDICTION_ID, malformed, parse_time
 from api.errors import ApiError
 from api.exchange import read_body, send_json
-from api.labelled import find_labelled
+from api.labelled import Labelled, find_labelled
+from api.live import judge
 from api.predict import no_model
 from api.runtime import Runtime
 from api.session import ServedModel
@@ -50,8 +51,9 @@ class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass
 class Sorting:
-    """What the items of one request are: new, known already, or wrong."""
+    """What the items of one request are, by what was ``found``: new, known already, or wrong."""
 
+    found: Labelled
     new: dict[str, FeedbackItem] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     n_duplicates: int = 0
@@ -84,11 +86,11 @@ class Feedback:
         if model is None:
             raise no_model()
         checked = [_check(item, model) for item in items]
-        await self._keep(checked, token_id, send)
+        sorting = await self._keep(checked, token_id)
+        await judge(self._runtime, self._problem, model, list(sorting.new.values()), sorting.found)
+        await send_json(send, msgspec.json.encode(_counts(sorting)))
 
-    async def _keep(
-        self, checked: list[FeedbackItem | str], token_id: str | None, send: Send
-    ) -> None:
+    async def _keep(self, checked: list[FeedbackItem | str], token_id: str | None) -> Sorting:
         names = [item.prediction_id for item in checked if isinstance(item, FeedbackItem)]
         if not self._runtime.neighbours.are_there:
             names = []  # in this process alone, nothing comes between looking and adding
@@ -96,12 +98,12 @@ class Feedback:
             sorting = await self._add(checked, token_id)
             for entry in sorting.entries:
                 await entry.durable()
-        await send_json(send, msgspec.json.encode(_counts(sorting)))
+        return sorting
 
     async def _add(self, checked: list[FeedbackItem | str], token_id: str | None) -> Sorting:
         found = await find_labelled(self._runtime, self._problem, checked)
         # No wait from here to `add`: two requests cannot both find the same label new.
-        sorting = self._sort(checked, found.known, found.labels)
+        sorting = self._sort(checked, found)
         if sorting.errors:
             raise _refusal(sorting)
         if sorting.new:
@@ -115,16 +117,14 @@ class Feedback:
             await recorder.durable(record, recorder.add(record))
         return sorting
 
-    def _sort(
-        self, checked: list[FeedbackItem | str], known: set[str], labels: dict[str, Label]
-    ) -> Sorting:
-        sorting = Sorting()
+    def _sort(self, checked: list[FeedbackItem | str], found: Labelled) -> Sorting:
+        sorting = Sorting(found)
         for index, item in enumerate(checked):
             if isinstance(item, str):
                 sorting.refuse(index, item)
                 continue
             name = item.prediction_id
-            given = labels.get(name)
+            given = found.labels.get(name)
             waiting = self._runtime.recorder.label(self._problem, name)
             if waiting is not None:
                 given = waiting[0]  # it may have come while SQL was asked
@@ -135,7 +135,7 @@ class Feedback:
                 sorting.refuse(index, "conflicting_label")
             elif given is not None:
                 sorting.n_duplicates += 1
-            elif name not in known:
+            elif name not in found.known:
                 sorting.refuse(index, "unknown_prediction")
             else:
                 sorting.new[name] = item

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Literal
 
 from fastapi import Response
 from pydantic import BaseModel
 
+from api.live import Figure, figures
 from api.predict import no_model
 from api.routes import AskedRuntime, AskedSlot, Reading
 from api.runtime import Runtime
@@ -66,8 +68,17 @@ async def metrics(runtime: AskedRuntime) -> Response:
     """Prometheus' text."""
     facts = await runtime.facts.current()
     recorder = runtime.recorder
+    runtime.metrics.labelled(await asyncio.to_thread(_figures, runtime))
     text = runtime.metrics.text(recorder.n_backlog, recorder.oldest_seconds, facts)
     return Response(text, media_type=METRICS_TEXT)
+
+
+def _figures(runtime: Runtime) -> dict[str, list[Figure]]:
+    return {
+        problem: figures(runtime.live.read(problem), slot.model.manifest.task)
+        for problem, slot in runtime.slots.items()
+        if slot.model is not None
+    }
 
 
 def _reasons(runtime: Runtime, slot: Slot) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from api.errors import ApiError
 from api.runtime import Runtime
 from api.sql import find_known
+from storage.journal import Entry
+from storage.outcomes import Outcome
 from storage.records import FeedbackItem, Label, PredictionRecord, decode_prediction
 
 
@@ -15,12 +17,15 @@ from storage.records import FeedbackItem, Label, PredictionRecord, decode_predic
 class Labelled:
     """What is known of some predictions.
 
-    ``borrowed`` are those that wait in another worker's journal.
+    ``entries`` are those that wait in the own journal, ``borrowed`` those in another worker's,
+    ``outcomes`` those in SQL.
     """
 
     known: set[str] = field(default_factory=set)
     labels: dict[str, Label] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
     borrowed: dict[str, PredictionRecord] = field(default_factory=dict)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
 
 
 async def find_labelled(
@@ -40,17 +45,17 @@ async def find_labelled(
         missing = [name for name in missing if name not in found.known]
         # Another worker may have drained the label of what still waits here.
         try:
-            known, labels = await runtime.ask_settled(find_known, problem, list(names))
+            outcomes, labels = await runtime.ask_settled(find_known, problem, list(names))
         except ApiError:
             if missing:
                 raise
         else:
-            found.known |= known
+            found.outcomes = outcomes
             found.labels = labels | found.labels
     elif missing:
-        known, labels = await runtime.ask_settled(find_known, problem, missing)
-        found.known |= known
+        found.outcomes, labels = await runtime.ask_settled(find_known, problem, missing)
         found.labels |= labels
+    found.known |= found.outcomes.keys()
     return found
 
 
@@ -59,8 +64,9 @@ def _look_at_own(runtime: Runtime, problem: str, names: list[str], found: Labell
         # Labels drain after their prediction: one that waits has no label in SQL.
         if (waiting := runtime.recorder.label(problem, name)) is not None:
             found.labels[name] = waiting[0]
-        elif runtime.recorder.prediction(problem, name) is not None:
+        elif (entry := runtime.recorder.prediction(problem, name)) is not None:
             found.known.add(name)
+            found.entries[name] = entry
 
 
 async def _look_at_neighbours(

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from api.live import Figure
 from api.shared_metrics import SharedMetrics
 from storage.values import Facts
 
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+# Fields of a Figure; of each of them a gauge.
+LIVE = {
+    "labels": "Number",
+    "accuracy": "Accuracy",
+    "auc": "Area under the ROC curve",
+    "mean_absolute_error": "Mean absolute error",
+}
 
 
 class Metrics:
@@ -38,7 +47,13 @@ class Metrics:
         self._oldest = self._gauge("journal_oldest_seconds", "Age of the oldest row not in SQL.")
         self._drift = self._gauge("drift_share", "Share of drifted features.", "problem")
         self._age = self._gauge("last_run_age_seconds", "Since the last run ended.", "problem")
-        self._live = self._gauge("live_metric", "Live performance.", "problem", "metric")
+        self._measured = self._gauge(
+            "live_metric", "What the loop measured last.", "problem", "metric"
+        )
+        self._live = {
+            name: self._gauge(f"live_{name}", f"{text} of the newest labels.", "problem", "version")
+            for name, text in LIVE.items()
+        }
         self._routes: dict[tuple[str, int], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
         self._classes: dict[tuple[str, str], Counter] = {}
@@ -105,6 +120,16 @@ class Metrics:
         """Count one refused bundle."""
         self._refusals.labels(code).inc()
 
+    def labelled(self, found: Mapping[str, Sequence[Figure]]) -> None:
+        """Say how well each problem's newest labelled predictions were."""
+        for name, gauge in self._live.items():
+            gauge.clear()  # a version that is labelled no more is gone
+            for problem, figures in found.items():
+                for figure in figures:
+                    value = getattr(figure, name)
+                    if value is not None:
+                        gauge.labels(problem, figure.version).set(value)
+
     def text(self, n_backlog: int, oldest_seconds: float, facts: Mapping[str, Facts]) -> bytes:
         """The exposition, with what is only known when asked."""
         self.waiting(n_backlog, oldest_seconds)
@@ -114,5 +139,5 @@ class Metrics:
             if fact.last_run_ended is not None:
                 self._age.labels(problem).set(max(0.0, time.time() - fact.last_run_ended))
             if fact.live_metric is not None and fact.live_value is not None:
-                self._live.labels(problem, fact.live_metric).set(fact.live_value)
+                self._measured.labels(problem, fact.live_metric).set(fact.live_value)
         return self._shared.text() if self._shared else generate_latest(self.registry)

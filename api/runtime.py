@@ -29,6 +29,7 @@ from settings import Settings
 from storage.credentials import sqlite_path
 from storage.drain_messages import Work
 from storage.journal import Journal
+from storage.live_labels import LiveLabels
 from storage.neighbours import Neighbours
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Runtime:
             problem: Slot(settings.store, memory, problem, self.metrics)
             for problem in self.problems
         }
+        self.live = LiveLabels(memory / "live")
         self.traffic = Traffic(settings.store, self.problems, self.metrics)
         self._executor = ThreadPoolExecutor(SQL_THREADS, thread_name_prefix="sql")
         self._silent_until = float("-inf")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from storage.credentials import Token, read_tokens, sqlite_path
+from storage.outcomes import Outcome
 from storage.records import Label
 from storage.values import Facts
 
@@ -54,8 +55,8 @@ def find_feedback(engine: Engine, problem: str, prediction_id: str) -> dict[str,
 
 def find_known(
     engine: Engine, problem: str, prediction_ids: Sequence[str]
-) -> tuple[set[str], dict[str, Label]]:
-    """Which of these predictions are stored, and the labels already stored for them."""
+) -> tuple[dict[str, Outcome], dict[str, Label]]:
+    """Those of these predictions that are stored, and the labels already stored for them."""
     from storage import predictions
 
     return predictions.find_known(engine, problem, prediction_ids)

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Table, select, text
 
 from storage.database import reading, writing
+from storage.outcomes import Outcome
 from storage.records import FeedbackRecord, Label, PredictionRecord, SingleRecord
 from storage.tables import feedback, predictions
 
@@ -107,19 +108,19 @@ def find_feedback(engine: Engine, problem: str, prediction_id: str) -> dict[str,
 
 def find_known(
     engine: Engine, problem: str, prediction_ids: Sequence[str]
-) -> tuple[set[str], dict[str, Label]]:
-    """Which of these predictions are stored, and the labels already stored for them."""
-    known: set[str] = set()
+) -> tuple[dict[str, Outcome], dict[str, Label]]:
+    """Those of these predictions that are stored, and the labels already stored for them."""
+    known: dict[str, Outcome] = {}
     labels: dict[str, Label] = {}
     with reading(engine) as connection:
         for ids in _portions(prediction_ids):
-            known |= set(
-                connection.execute(
-                    select(predictions.c.prediction_id).where(
-                        predictions.c.problem == problem, predictions.c.prediction_id.in_(ids)
-                    )
-                ).scalars()
-            )
+            stored = select(
+                predictions.c.prediction_id,
+                predictions.c.model_version,
+                predictions.c.prediction,
+                predictions.c.probabilities,
+            ).where(predictions.c.problem == problem, predictions.c.prediction_id.in_(ids))
+            known |= {name: Outcome(*rest) for name, *rest in connection.execute(stored)}
             given = select(feedback.c.prediction_id, feedback.c.actual).where(
                 feedback.c.problem == problem, feedback.c.prediction_id.in_(ids)
             )

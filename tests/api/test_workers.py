@@ -148,8 +148,18 @@ def test_metrics_add_up_over_workers_and_never_fall(
         found = re.search(r"perennial_predictions_total\{[^}]*\} (\S+)", text)
         return float(found[1]) if found else 0.0
 
-    for _ in range(60):
-        httpx.post(f"{server.address}/predict", json={"features": [1]}).raise_for_status()
+    def errors() -> list[str]:
+        text = httpx.get(f"{server.address}/metrics").text
+        return re.findall(r"perennial_live_(?:labels|mean_absolute_error)\{[^}]*\} (\S+)", text)
+
+    for number in range(60):
+        body = {"features": [1], "prediction_id": f"p{number}"}
+        httpx.post(f"{server.address}/predict", json=body).raise_for_status()
+    for number, actual in enumerate([1, 2, 3, 6]):
+        body = {"prediction_id": f"p{number}", "actual": actual}
+        httpx.post(f"{server.address}/feedback", json=body).raise_for_status()
+    # Whichever worker took a label and whichever is asked.
+    assert [errors() for _ in range(8)] == [["4.0", "2.0"]] * 8
     wait_until(lambda: counted() == 60)
     wait_until(lambda: all(counted() == 60 for _ in range(5)))
     os.kill(server.worker_ids()[0], signal.SIGKILL)

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Engine, func, select
 
 from storage.database import reading
+from storage.outcomes import Outcome
 from storage.predictions import (
     find_answer,
     find_feedback,
@@ -124,7 +125,7 @@ def test_known_ids_and_their_labels_are_found_in_any_number(engine: Engine) -> N
     names = [f"p{number}" for number in range(1200)]
     store_records(engine, [a_prediction(name) for name in names] + [a_label("p7", "x")])
     known, labels = find_known(engine, "demo", [*names, "unknown"])
-    assert known == set(names)
+    assert known == dict.fromkeys(names, Outcome("3", 1, [0.25, 0.75]))
     assert labels == {"p7": "x"}
 
 
