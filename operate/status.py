@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from learning.alert_rules import CHANNELS
 from operate.status_live import live_facts, live_lines
+from operate.status_sources import source_facts, source_lines
 from settings import Settings
 from storage import models, outbox, releases, reports, runs
 from storage.channels import find_channel
@@ -88,6 +89,7 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
         "drift_report": _report(settings, name, drift),
         "decision": decided[0].reason if decided else None,
         "quarantine": {"waiting": count_waiting(connection, name)},
+        **source_facts(settings, connection, name),
         "last_runs": last,
         "alerts": [_alert(entry) for entry in outbox.latest(connection, name, NEWEST_ALERTS)],
         "health": _health(champion is not None, last)
@@ -174,6 +176,8 @@ def show_status(found: dict[str, Any], console: Console) -> None:
         if waiting := problem["quarantine"]["waiting"]:
             text = f"{waiting} rows wait: perennial quarantine list --problem {problem['name']}"
             table.add_row("quarantine", text)
+        for label, text in source_lines(problem):
+            table.add_row(escape(label), escape(text))
         for flow, last in problem["last_runs"].items():
             text = f"{last['state']} at {last['started_at']:%Y-%m-%d %H:%M:%S}"
             table.add_row(f"last {flow}", f"{text} {last['reason'] or ''}".strip())

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from learning.problem import Feature, Problem
+from learning.sources import OutsideSource
 
 COMMENT_COLUMN = 40
 
@@ -22,6 +23,8 @@ def problem_text(problem: Problem) -> str:
             lines += ["", f"# {_about(value)}", f"{name}:", *_section(value, "  ")]
         elif name in ("features", "slices", "risk_levels") and value:
             lines += ["", f"# {_about(value[0])}", f"{name}:", *_items(value), ""]
+        elif name == "sources" and problem.outside:
+            lines += ["", f"# {field.description}", "sources:", *_items(value), ""]
         else:
             lines.append(_line(name, value, field, ""))
     spaced = [line for line, above in zip(lines, ["", *lines], strict=False) if line or above]
@@ -71,12 +74,12 @@ def _line(name: str, value: Any, field: FieldInfo, indent: str) -> str:
     return f"{text:<{COMMENT_COLUMN}}  # {field.description}" if field.description else text
 
 
-def _items(values: tuple[BaseModel, ...]) -> list[str]:
-    """One line per feature or risk level; of a feature only what is set."""
+def _items(values: tuple[BaseModel | str, ...]) -> list[str]:
+    """One line per feature, risk level or source; of features and sources only what is set."""
     lines = []
     for value in values:
-        pairs: dict[str, Any] = plain(value)
-        if isinstance(value, Feature):
+        pairs: Any = plain(value)
+        if isinstance(value, Feature | OutsideSource):
             pairs = {key: item for key, item in pairs.items() if item is not None and item != []}
         lines.append(f"  - {inline(pairs)}")
     return lines

@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from storage.database import insert_missing
 from storage.tables import source_failures, source_positions
@@ -77,9 +77,9 @@ def states(connection: Connection, problem: str) -> dict[str, dict[str, Any]]:
     """By source: when it moved last, and since when and why it fails, where it does."""
     found: dict[str, dict[str, Any]] = {}
     moved = connection.execute(
-        select(source_positions.c.source, source_positions.c.moved_at)
+        select(source_positions.c.source, func.max(source_positions.c.moved_at).label("moved_at"))
         .where(source_positions.c.problem == problem)
-        .order_by(source_positions.c.moved_at)
+        .group_by(source_positions.c.source)
     )
     for row in moved:
         found[row.source] = {"moved_at": row.moved_at}

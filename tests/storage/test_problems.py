@@ -15,6 +15,7 @@ from storage.problems import (
     list_problems,
     load_problem,
     problem_folders,
+    read_problem,
     write_problem,
 )
 
@@ -192,3 +193,14 @@ def test_the_reference_page_is_up_to_date() -> None:
     assert (ROOT / "docs" / "problem-file.md").read_text(encoding="utf-8") == page, (
         "run: python docs/make_problem_reference.py"
     )
+
+
+def test_sources_outside_are_written_one_a_line_and_read_back(tmp_path: Path) -> None:
+    sql = {"kind": "sql", "url_env": "ORDERS", "query": "SELECT ':x' AS id", "cursor": "id"}
+    files = {"kind": "files", "url": "a: b/*.csv", "name": "old"}
+    problem = Problem.model_validate({"name": "p", "target": "y", "sources": ["inbox", sql, files]})
+    path = write_problem(problem, tmp_path)
+    assert read_problem(path) == problem
+    lines = path.read_text().splitlines()
+    assert "  - inbox" in lines
+    assert any(line.startswith("  - {kind: sql, name: sql, url_env: ORDERS") for line in lines)
