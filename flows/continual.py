@@ -14,6 +14,7 @@ from tasks.decide import decide
 from tasks.drift import watch_drift
 from tasks.drift_joint import watch_joint
 from tasks.drift_report import render_drift_report
+from tasks.estimate import watch_estimate
 from tasks.performance import watch_performance
 from tasks.record import record_versions
 from tasks.run import Run
@@ -30,7 +31,7 @@ def _tick(run: Run) -> dict[str, Any]:
     result: dict[str, Any] = {"ingested": ingest_all(run)}
     watch_servers(run)
     drift, performance = watch_drift(run), watch_performance(run)
-    decision = decide(run, drift, performance)
+    decision = decide(run, drift, performance, watch_estimate(run))
     result |= {"retrain": decision.go, "reason": decision.reason}
     if decision.go:
         result["challenger"] = challenge(run, decision)

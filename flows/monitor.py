@@ -11,6 +11,7 @@ from flows.each import for_each
 from tasks.drift import watch_drift
 from tasks.drift_joint import watch_joint
 from tasks.drift_report import render_drift_report
+from tasks.estimate import watch_estimate
 from tasks.performance import watch_performance
 from tasks.run import Run
 from tasks.servers import watch_servers
@@ -24,12 +25,13 @@ def monitor(problem: str | None = None, now: datetime | None = None) -> dict[str
 
 def _watch(run: Run) -> dict[str, Any]:
     api = watch_servers(run)
-    drift, performance = watch_drift(run), watch_performance(run)
+    drift, performance, estimate = watch_drift(run), watch_performance(run), watch_estimate(run)
     joint, report = watch_joint(run), render_drift_report(run)
     found = {
         "drift": drift.reason if drift is not None else "no champion yet",
         "performance": performance.reason if performance is not None else "no champion yet",
         "joint": joint.reason if joint is not None else "not due",
+        "estimate": estimate.reason if estimate is not None else "no champion yet",
         "report": report,
     }
     if api.n_requests:

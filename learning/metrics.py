@@ -90,24 +90,32 @@ def precision_recall_f1(y: Floats, said: NDArray[np.bool_]) -> tuple[float, floa
     return precision, recall, _ratio(2 * hits, said.sum() + true.sum())
 
 
+def log_loss(y: Floats, probability: Floats) -> float:
+    """Mean negative log-likelihood of labels 0 and 1, with probabilities kept 1e-7 from certain."""
+    clipped = np.clip(probability, 1e-7, 1 - 1e-7)
+    return _mean(-np.where(y > 0.5, np.log(clipped), np.log1p(-clipped)))
+
+
+# Of labels 0 and 1, probabilities of the positive class, and what was called positive.
+_BINARY: dict[str, Callable[[Floats, Floats, NDArray[np.bool_]], float]] = {
+    "roc_auc": lambda y, probability, said: roc_auc(y, probability),
+    "pr_auc": lambda y, probability, said: pr_auc(y, probability),
+    "accuracy": lambda y, probability, said: _mean(said == (y > 0.5)),
+    "precision": lambda y, probability, said: precision_recall_f1(y, said)[0],
+    "recall": lambda y, probability, said: precision_recall_f1(y, said)[1],
+    "f1": lambda y, probability, said: precision_recall_f1(y, said)[2],
+    "log_loss": lambda y, probability, said: log_loss(y, probability),
+    "brier": lambda y, probability, said: _mean((probability - y) ** 2),
+    "calibration_error": lambda y, probability, said: calibration_error(y, probability),
+}
+
+
 def binary_metrics(
     y: Floats, probability: Floats, threshold: float, costs: Costs | None = None
 ) -> dict[str, float]:
     """Metrics of probabilities of the positive class against labels 0 and 1."""
-    clipped = np.clip(probability, 1e-7, 1 - 1e-7)
     said = probability >= threshold
-    precision, recall, f1 = precision_recall_f1(y, said)
-    found = {
-        "roc_auc": roc_auc(y, probability),
-        "pr_auc": pr_auc(y, probability),
-        "accuracy": float((said == (y > 0.5)).mean()),
-        "precision": precision,
-        "recall": recall,
-        "f1": f1,
-        "log_loss": float(-np.where(y > 0.5, np.log(clipped), np.log1p(-clipped)).mean()),
-        "brier": float(((probability - y) ** 2).mean()),
-        "calibration_error": calibration_error(y, probability),
-    }
+    found = {name: function(y, probability, said) for name, function in _BINARY.items()}
     return found if costs is None else {**found, "expected_cost": expected_cost(y, said, costs)}
 
 
@@ -166,12 +174,8 @@ def metric_function(
     task: Task, metric: str, threshold: float = 0.5
 ) -> Callable[[Floats, Floats], float]:
     """Function of (y, output) that gives one metric only, nan where it is undefined."""
-    if metric == "roc_auc" and task == "binary":
-        return lambda y, output: roc_auc(y, output[:, 1])
-    if metric == "pr_auc" and task == "binary":
-        return lambda y, output: pr_auc(y, output[:, 1])
-    if metric == "accuracy" and task == "binary":
-        return lambda y, output: _mean((output[:, 1] >= threshold) == (y > 0.5))
+    if task == "binary" and (one := _BINARY.get(metric)) is not None:
+        return lambda y, output: one(y, output[:, 1], output[:, 1] >= threshold)
     if metric == "accuracy" and task == "multiclass":
         return lambda y, output: _mean(output.argmax(axis=1) == y)
     if metric == "mae" and task == "regression":

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.inspection import permutation_importance
 
+from learning.calibration import Scaling, fit_scalings
+from learning.loss_model import LossModel, fit_loss_model
 from learning.metrics import LOWER_IS_BETTER, all_metrics, metric_function
 from learning.models import Fitted, TrainingError, fit
 from learning.onnx_export import Parity, check_parity, export, parity_rows
@@ -24,7 +26,10 @@ SMALLEST_BLOCK = 30
 
 @dataclass(frozen=True)
 class Challenger:
-    """A fitted model with its proof: graph, parity, and what it scored on the holdout."""
+    """A fitted model with its proof: graph, parity, and what it scored on the holdout.
+
+    ``scalings`` and ``loss`` are what its performance is estimated with while labels are missing.
+    """
 
     fitted: Fitted
     graph: bytes
@@ -38,6 +43,8 @@ class Challenger:
     metric: str
     metrics: dict[str, float]
     search: SearchResult
+    scalings: tuple[Scaling, ...] = ()
+    loss: LossModel | None = None
 
 
 def train_challenger(
@@ -80,6 +87,10 @@ def train_challenger(
         metric=metric,
         metrics=all_metrics(schema.task, split.holdout.y, output, threshold, problem.costs),
         search=found,
+        scalings=fit_scalings(split.holdout.y, output) if schema.task != "regression" else (),
+        loss=fit_loss_model(split.holdout, output, schema, metric, problem.search.seed)
+        if schema.task == "regression"
+        else None,
     )
 
 

@@ -21,6 +21,7 @@ MANIFEST = "manifest.json"
 REFERENCE = "reference.parquet"
 STATISTICS = "reference.npz"
 EXPLANATION = "explanation.npz"
+LOSS = "loss.onnx"
 
 
 class BundleError(Exception):

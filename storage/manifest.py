@@ -33,11 +33,21 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tolerance: float
 
 
+class LossSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the bundle's second graph foretells of a regression, and how far it may be off."""
+
+    kind: Literal["absolute", "squared"]
+    spread: float
+    n_rows: int
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What ``manifest.json`` holds beside ``model.onnx``.
 
     The graph takes one float32 input ``input`` of shape [n, features], encoded by ``features``,
     and gives one float32 output ``output``: class probabilities [n, classes], or values [n, 1].
+    ``calibration`` holds, for the positive class or for each of many, slope and intercept of its
+    scaling, the slope's variance, their covariance and the intercept's variance.
     ``baseline`` is what a dummy answers to any row: the shares of the classes, or the median.
     """
 
@@ -68,6 +78,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     parity: dict[str, float] = {}
     importance: dict[str, float] = {}
     baseline: tuple[float, ...] = ()
+    calibration: tuple[tuple[float, ...], ...] = ()
+    loss: LossSpec | None = None
     mlflow_run_id: str | None = None
     libraries: dict[str, str] = {}
 

@@ -27,7 +27,7 @@ COURSE = (
     "is_below_floor",
     "rivals",
 )
-_OF_PREDICTION = (feedback.c.problem == predictions.c.problem) & (
+OF_PREDICTION = (feedback.c.problem == predictions.c.problem) & (
     feedback.c.prediction_id == predictions.c.prediction_id
 )
 
@@ -51,7 +51,7 @@ def judged_predictions(
             feedback.c.actual,
             *inputs,
         )
-        .join(feedback, _OF_PREDICTION)
+        .join(feedback, OF_PREDICTION)
         .where(*_mature(problem, version, mature_until))
         .order_by(predictions.c.event_time.desc(), predictions.c.id.desc())
         .limit(newest)

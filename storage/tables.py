@@ -259,6 +259,34 @@ performance_metrics = Table(
     Index(None, "problem", "measured_at"),
 )
 
+performance_estimates = Table(
+    "performance_estimates",
+    metadata,
+    _id(),
+    Column("run_id", String(36), nullable=False),
+    _name("problem"),
+    _name("model_version"),
+    _name("metric"),
+    Column("value", Float),
+    Column("low", Float),
+    Column("high", Float),
+    Column("n_rows", Integer, nullable=False),
+    Column("floor", Float),
+    Column("is_below_floor", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("oldest_id", BigInteger, nullable=False, comment="of the predictions it is about"),
+    Column("newest_id", BigInteger, nullable=False),
+    Column("realised", Float, comment="the same metric by the labels of these predictions"),
+    Column("realised_rows", Integer, comment="how many of them had their label by then"),
+    Column("error", Float, comment="realised less estimated"),
+    Column("is_covered", Boolean, comment="whether the interval held what was realised"),
+    _time("clock"),
+    _time("estimated_at"),
+    _time("settled_at", nullable=True),
+    UniqueConstraint("run_id"),
+    Index(None, "problem", "model_version"),
+)
+
 decisions = Table(
     "decisions",
     metadata,

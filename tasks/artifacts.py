@@ -15,12 +15,14 @@ from learning.decision import Decision
 from learning.drift import DriftResult
 from learning.drift_joint import JointDrift
 from learning.drift_outputs import Watched
+from learning.estimate import EstimateResult
 from learning.gate import Verdict
 from learning.performance import PerformanceResult
 from learning.phrases import RIVALS, figure
 from tasks.run import Run
 
 MOST_ROWS = 40
+N_SETTLED = 10
 
 
 def artifact_key(problem: str, key: str) -> str:
@@ -118,6 +120,21 @@ def show_performance(run: Run, result: PerformanceResult, label_share: float | N
             for part in result.slices
         ]
     show(run, "performance", "\n".join(lines))
+
+
+def show_estimate(run: Run, result: EstimateResult, settled: Sequence[Row[Any]]) -> None:
+    """The estimate without labels, and what labels said of earlier ones."""
+    lines = [f"## Estimated performance (no labels yet)\n\n{result.reason}", ""]
+    if settled:
+        lines += ["| estimated | by the labels | error | held | answers | version |"]
+        lines += ["|---|---|---|---|---|---|"]
+    for row in settled[:N_SETTLED]:
+        lines.append(
+            f"| {figure(row.value, row.low, row.high)} | {figure(row.realised)} "
+            f"| {row.error:+.3f} | {'yes' if row.is_covered else '**no**'} "
+            f"| {row.realised_rows} | {row.model_version} |"
+        )
+    show(run, "estimate", "\n".join(lines))
 
 
 def show_decision(run: Run, decision: Decision) -> None:

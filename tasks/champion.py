@@ -17,7 +17,7 @@ from learning.onnx_export import run_graph
 from learning.problem import Feature
 from learning.rows import Matrix, Schema, encode_features
 from storage import models
-from storage.bundles import REFERENCE, STATISTICS, BundleError, read_bundle
+from storage.bundles import LOSS, REFERENCE, STATISTICS, BundleError, read_bundle
 from storage.database import reading
 from storage.manifest import Manifest
 from tasks.run import Run
@@ -28,6 +28,7 @@ class Champion:
     """The served version; ``reference`` are its training rows, thinned, encoded by its schema.
 
     ``statistics`` are the bytes of `STATISTICS`, None in bundles that are older than that file.
+    ``loss`` is the graph that foretells a regression's errors, None where the bundle has none.
     """
 
     version: int
@@ -36,6 +37,7 @@ class Champion:
     reference: Matrix
     clock: pd.Timestamp
     statistics: bytes | None = None
+    loss: bytes | None = None
 
     @property
     def schema(self) -> Schema:
@@ -77,6 +79,7 @@ def load_champion(run: Run, version: int | None = None) -> Champion | None:
         reference.to_numpy(dtype=np.float32),
         pd.Timestamp(row.clock),
         _bytes(bundle.path / STATISTICS),
+        _bytes(bundle.path / LOSS),
     )
 
 

@@ -15,6 +15,7 @@ from learning import alert_text
 from learning.decision import Decision, RetrainEvidence, RetrainState, decide_retrain
 from learning.decision_windows import Windows, look, read_looks
 from learning.drift import DriftResult
+from learning.estimate import EstimateResult
 from learning.performance import PerformanceResult
 from storage import models, reports
 from storage.bundles import read_bundle
@@ -34,6 +35,7 @@ def decide(
     run: Run,
     drift: DriftResult | None,
     performance: PerformanceResult | None,
+    estimate: EstimateResult | None = None,
     manual_reason: str | None = None,
 ) -> Decision:
     """The retrain decision, kept with its evidence; tells of a calm check when all is well."""
@@ -44,8 +46,8 @@ def decide(
         progress = count_on(connection, run.name, read_progress(before.get("progress", {})))
         tried = reports.go_evidence(connection, run.name, [row.run_id for row in attempts])
     version = None if champion is None else str(champion.version)
-    looks = _looks(run, before, version, progress, drift, performance)
-    evidence = _evidence(run, champion, attempts, tried, looks, drift, performance)
+    looks = _looks(run, before, version, progress, drift, performance, estimate)
+    evidence = _evidence(run, champion, attempts, tried, looks, drift, performance, estimate)
     state = _state(run, champion, attempts, tried)
     decision = decide_retrain(evidence, run.problem, state, run.now, manual_reason)
     kept = {**decision.evidence, "champion": version, "progress": asdict(progress)}
@@ -88,6 +90,7 @@ def _looks(
     progress: Progress,
     drift: DriftResult | None,
     performance: PerformanceResult | None,
+    estimate: EstimateResult | None,
 ) -> dict[str, Windows]:
     """The windows of this champion with what was seen now; another champion starts afresh."""
     is_same = before.get("champion") == version
@@ -104,6 +107,13 @@ def _looks(
             performance.is_below_floor,
             problem.performance.min_rows,
         )
+    if estimate is not None and estimate.value is not None:
+        looks["estimate"] = look(
+            looks["estimate"],
+            progress.n_served,
+            estimate.is_below_floor,
+            problem.performance.min_rows,
+        )
     return looks
 
 
@@ -115,6 +125,7 @@ def _evidence(
     looks: dict[str, Windows],
     drift: DriftResult | None,
     performance: PerformanceResult | None,
+    estimate: EstimateResult | None,
 ) -> RetrainEvidence:
     n_labelled = n_new = count_labelled(run.store, run.name)
     if champion is not None and champion.bundle is not None:
@@ -132,6 +143,9 @@ def _evidence(
         is_below_floor=performance is not None and performance.is_below_floor,
         performance_reason=performance.reason if performance is not None else "no labels",
         is_measured=performance is not None and performance.value is not None,
+        is_estimated_below=estimate is not None and estimate.is_below_floor,
+        estimate_reason=estimate.reason if estimate is not None else "no estimate",
+        is_estimated=estimate is not None and estimate.value is not None,
         looks=looks,
     )
 

@@ -7,7 +7,7 @@ import io
 import json
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from learning.training import Challenger, feature_importance, train_challenger
 from storage import models, registry
 from storage.bundles import (
     EXPLANATION,
+    LOSS,
     MANIFEST,
     MODEL,
     REFERENCE,
@@ -35,7 +36,7 @@ from storage.bundles import (
     sha256,
     write_bundle,
 )
-from storage.manifest import FeatureSpec, Golden, Manifest, RiskBand, encode_manifest
+from storage.manifest import FeatureSpec, Golden, LossSpec, Manifest, RiskBand, encode_manifest
 from storage.observations import data_version, read_observations
 from tasks.champion import Champion, load_champion, rival_output
 from tasks.run import Run
@@ -136,6 +137,8 @@ def _write(
     explanation = explanation_file(challenger.fitted, challenger.training.x)
     if explanation is not None:
         files[EXPLANATION] = explanation
+    if challenger.loss is not None:
+        files[LOSS] = challenger.loss.graph
     bundle = write_bundle(run.store, manifest, files)
     for name, content in {**files, MANIFEST: encode_manifest(manifest)}.items():
         (folder / "bundle" / name).write_bytes(content)
@@ -212,6 +215,10 @@ def _manifest(
         },
         importance=importance,
         baseline=tuple(float(value) for value in challenger.dummy_output[0]),
+        calibration=tuple(astuple(scaling) for scaling in challenger.scalings),
+        loss=None
+        if challenger.loss is None
+        else LossSpec(challenger.loss.kind, challenger.loss.spread, challenger.loss.n_rows),
         mlflow_run_id=mlflow_run_id,
         libraries={
             name: importlib.metadata.version(name)

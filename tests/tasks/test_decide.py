@@ -9,12 +9,14 @@ import pytest
 
 from settings import Settings
 from storage.tables import decisions, models
+from tasks.decide import decide
 from tests.factories import (
     bootstrap,
     rows_of,
     serve_rows,
     small_problem,
     small_rows,
+    small_run,
     small_settings,
     tick,
 )
@@ -61,14 +63,10 @@ def test_another_champion_starts_with_no_windows(championed: Settings) -> None:
 
 
 def test_a_turn_by_hand_forgets_no_window(patient: Settings) -> None:
-    from flows.each import for_each
-    from tasks.decide import decide
-
     serve_rows(patient, small_rows(400, 150, turned=True), "1")
     tick(patient, 550)
-    for_each(
-        "retrain", "small", None, lambda run: {"go": decide(run, None, None, "why").go}, patient
-    )
+    with small_run(patient, flow="retrain") as run:
+        assert decide(run, None, None, manual_reason="why").go
     assert newest(patient).evidence["looks"]["drift"] == [[550, 1]]
 
 
