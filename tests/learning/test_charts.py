@@ -1,12 +1,13 @@
 """Charts are real PNG files for every task, also where there is little to draw."""
 
 import struct
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
 
-from learning.charts import MOST_BARS, _confusion, _importance, evaluation_charts
+from learning.charts import MOST_BARS, _confusion, _importance, evaluation_charts, metric_chart
 
 RNG = np.random.default_rng(0)
 IMPORTANCE = {"age": 0.2, "plan": -0.01}
@@ -79,3 +80,14 @@ def test_little_to_draw_is_drawn(importance: dict[str, float]) -> None:
     found = charts("regression", (), np.array([1.0]), importance=importance)
 
     assert all(size_of(png) for png in found.values())
+
+
+def test_a_metric_over_time_is_drawn_with_gaps_and_without_any_value_refused() -> None:
+    times = [datetime(2026, 3, day, tzinfo=UTC) for day in (1, 2, 3)]
+    gap = float("nan")
+
+    png = metric_chart("price_$", times, [0.1, gap, 0.3], ([0.0, gap, 0.2], [0.2, gap, 0.4]), 0.25)
+
+    assert size_of(png) == (600, 260)
+    with pytest.raises(ValueError, match="no finite value"):
+        metric_chart("auc", times, [gap] * 3, None, None)
