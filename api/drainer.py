@@ -15,6 +15,9 @@ from storage.drain_messages import Moved, Portion
 IDLE_SECONDS = 0.1
 MAX_WAIT_SECONDS = 5.0
 ADOPT_SECONDS = 5.0
+# Up to this backlog SQL may lag; it rests this many times as long as a move takes.
+CALM_ROWS = 50_000
+REST = 2.0
 NOTHING = Portion("", 0, 0)
 
 
@@ -88,6 +91,7 @@ class Drainer:
             self._mover.move(NOTHING)  # SQL gets its tables before there is anything to move
             self._is_ready = True
         while (segment := journal.oldest()) is not None:
+            began = time.monotonic()
             moved = self._mover.move(Portion(str(segment.path), segment.drained, segment.size))
             if moved.n_set_aside:
                 self.n_set_aside += moved.n_set_aside
@@ -95,3 +99,6 @@ class Drainer:
             # The index last: who does not find a record there must find it in SQL.
             journal.release(segment, moved.end)
             self._recorder.forget_moved(moved.predictions, moved.labels)
+            if self._recorder.n_backlog < CALM_ROWS:
+                # SQL and the answers share a disk and its syncs: it is theirs most of the time.
+                self._stop.wait(REST * (time.monotonic() - began))

@@ -15,7 +15,7 @@ from api.routes import AskedRuntime, AskedSlot, Reading
 from api.runtime import Runtime
 from api.slot import Slot
 
-STALE_BACKLOG_SECONDS = 5.0
+STALE_BACKLOG_SECONDS = 20.0
 METRICS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 

@@ -6,13 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from api.live import Figure
+from api.request_metrics import RequestMetrics
 from api.shared_metrics import SharedMetrics
 from storage.values import Facts
-
-BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 # Fields of a Figure; of each of them a gauge.
 LIVE = {
@@ -29,14 +28,10 @@ class Metrics:
     def __init__(self, shared: Path | None = None) -> None:
         """Create them; ``shared`` is a folder where the workers of one server add theirs up."""
         self.registry = CollectorRegistry(auto_describe=True)
-        self._requests = self._counter("requests", "Requests answered.", "route", "status")
-        self._seconds = Histogram(
-            "perennial_request_seconds",
-            "Time from a request's header to the end of its answer.",
-            ("route",),
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
+        self._requests = RequestMetrics()
+        self.registry.register(self._requests)
+        self.observe = self._requests.observe
+        self.answered = self._requests.answered
         self._predictions = self._counter(
             "predictions", "Predictions, by class.", "problem", "prediction"
         )
@@ -54,8 +49,6 @@ class Metrics:
             name: self._gauge(f"live_{name}", f"{text} of the newest labels.", "problem", "version")
             for name, text in LIVE.items()
         }
-        self._routes: dict[tuple[str, int], Counter] = {}
-        self._histograms: dict[str, Histogram] = {}
         self._classes: dict[tuple[str, str], Counter] = {}
         self._versions: dict[str, str] = {}
         self._shared = SharedMetrics(shared, self.registry) if shared else None
@@ -80,24 +73,6 @@ class Metrics:
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"perennial_{name}", text, labels, registry=self.registry)
-
-    def observe(self, route: str, status: int, seconds: float) -> None:
-        """Count one answered request."""
-        # Looking a label set up costs more than counting, so each is looked up once.
-        counter = self._routes.get((route, status))
-        if counter is None:
-            counter = self._routes[route, status] = self._requests.labels(route, str(status))
-        counter.inc()
-        histogram = self._histograms.get(route)
-        if histogram is None:
-            histogram = self._histograms[route] = self._seconds.labels(route)
-        histogram.observe(seconds)
-
-    def answered(self) -> list[tuple[str, int, int]]:
-        """Requests answered so far: route, status, how many."""
-        # A copy at once: the event loop may add a route meanwhile.
-        routes = list(self._routes.items())
-        return [(*key, int(counter._value.get())) for key, counter in routes]
 
     def predicted(self, problem: str, prediction: str, n_rows: int = 1) -> None:
         """Count new predictions; ``prediction`` is a class, or ``value``."""

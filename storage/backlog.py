@@ -14,7 +14,6 @@ from uuid import uuid4
 from loguru import logger
 
 from storage.segments import Segment, has_more, read_frames, sync_folder
-from storage.spare import SPARE
 
 LOCK = "lock"
 
@@ -164,7 +163,6 @@ def _discard(segment: Segment) -> None:
 
 def _dissolve(folder: Folder) -> None:
     with contextlib.suppress(OSError):
-        for name in (SPARE, LOCK):
-            (folder.path / name).unlink(missing_ok=True)
+        (folder.path / LOCK).unlink(missing_ok=True)
         folder.path.rmdir()
     os.close(folder.lock)

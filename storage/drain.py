@@ -31,9 +31,9 @@ from storage.records import (
 )
 from storage.segments import frame, read_portion
 
-N_RECORDS = 500
+N_RECORDS = 2000
 # A record may hold many rows: what is moved at once stays small in memory and in SQL's log.
-N_BYTES = 1024 * 1024
+N_BYTES = 4 * 1024 * 1024
 # Predictions are answered first; what they leave is enough to follow them.
 NICENESS = 5
 

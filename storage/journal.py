@@ -93,10 +93,11 @@ class Journal:
         self._bytes_settled = 0
         self._number = 0
         self._is_tainted = False
+        self._is_ahead = False
         # Turns that the thread has and the loop has not heard of again.
         self._n_handed_over = 0
         self._sync_seconds = 0.0
-        self._spare = Spare(self.folder, self._segment_bytes)
+        self._spare = Spare(self._segment_bytes)
         self._file, self._active = self._open_segment()
         self._thread = threading.Thread(target=self._write_forever, name="journal", daemon=True)
         self._thread.start()
@@ -191,7 +192,7 @@ class Journal:
         frames = [frame(entry.payload or b"") for entry in entries]
         error: Exception | None = None
         try:
-            if self._is_tainted:
+            if self._is_tainted or (self._spare.is_ready and not self._is_ahead):
                 self._rotate()
             _write_all(self._file, b"".join(frames), self._active.size)
             began = time.perf_counter()
@@ -214,7 +215,8 @@ class Journal:
             entry.payload = entry.done = None
             offset += len(content)
         self._backlog.grow(self._active, offset)
-        if offset > self._segment_bytes:
+        # A file of zeros that is on its way is worth waiting for: meanwhile this one grows.
+        if offset > self._segment_bytes and not self._spare.is_making:
             with contextlib.suppress(OSError):  # no new file: the old one goes on
                 self._rotate()
 
@@ -233,14 +235,24 @@ class Journal:
         self._backlog.tidy()
 
     def _open_segment(self) -> tuple[int, Segment]:
-        name = f"{self._number + 1:08d}.log"
-        path = self.folder / name
-        file = self._spare.take(path) if self._number else None
-        if file is None:
-            file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        """The next file: one of zeros where one is ready, else one that grows."""
+        taken = self._spare.take()
+        self._is_ahead = taken is not None
+        file, path = taken or self._make_segment()
+        if not self._spare.is_making:
+            self._spare.begin(self._next_path())
+        return file, self._backlog.open_segment(path.name)
+
+    def _make_segment(self) -> tuple[int, Path]:
+        self._spare.abandon()  # it would have an older name
+        path = self._next_path()
+        file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         sync_folder(self.folder)
+        return file, path
+
+    def _next_path(self) -> Path:
         self._number += 1
-        return file, self._backlog.open_segment(name)
+        return self.folder / f"{self._number:08d}.log"
 
     @staticmethod
     def _seal(file: int, segment: Segment) -> None:

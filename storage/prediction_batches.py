@@ -47,10 +47,12 @@ class BatchRecord(msgspec.Struct, tag="b", array_like=True, frozen=True, gc=Fals
 
 
 def expand(record: BatchRecord, only: str | None = None) -> Iterator[dict[str, Any]]:
-    """The fields of each prediction as `PredictionRecord` names them; of the id ``only`` alone."""
-    for index, (prediction_id, numbers) in enumerate(
-        zip(record.prediction_ids, _rows(record), strict=True)
-    ):
+    """The fields of each prediction as `PredictionRecord` names them; of the id ``only`` alone.
+
+    Features are JSON text, which is what SQL is given.
+    """
+    numbers = _numbers(record)
+    for index, prediction_id in enumerate(record.prediction_ids):
         if only is not None and prediction_id != only:
             continue
         yield {
@@ -86,20 +88,18 @@ def row_answer(record: BatchRecord, index: int) -> dict[str, Any]:
     return {**answer, "model_version": record.model_version, "timestamp": record.created_at}
 
 
-def _rows(record: BatchRecord) -> Iterator[list[Value]]:
-    """The numbers of each row, None where one is missing."""
+def _numbers(record: BatchRecord) -> array[float]:
     numbers = array("f" if record.number_type == "<f4" else "d")
     numbers.frombytes(record.numbers)
     if sys.byteorder == "big":
         numbers.byteswap()
-    width = len(numbers) // max(1, record.n_rows)
-    for index in range(record.n_rows):
-        row = numbers[index * width : (index + 1) * width].tolist()
-        yield [None if value != value else value for value in row]
+    return numbers
 
 
-def _features(record: BatchRecord, numbers: list[Value], index: int) -> list[Value]:
+def _features(record: BatchRecord, numbers: array[float], index: int) -> bytes:
+    width = len(numbers) // record.n_rows
+    row: list[Value] = list(numbers[index * width : (index + 1) * width])
     # Places grow, so that each insertion finds those before it done.
     for place, column in zip(record.text_places, record.texts, strict=True):
-        numbers.insert(place, column[index])
-    return numbers
+        row.insert(place, column[index])
+    return msgspec.json.encode(row)  # NaN, a number that is missing, as null

@@ -173,7 +173,7 @@ def _with_text_times(row: tuple[Any, ...], places: Sequence[int]) -> tuple[Any, 
     """The row as SQLAlchemy writes times to SQLite."""
     values = list(row)
     for place in places:
-        values[place] = values[place].replace(tzinfo=None).isoformat(" ", "microseconds")
+        values[place] = f"{values[place]:%Y-%m-%d %H:%M:%S.%f}"
     return tuple(values)
 
 

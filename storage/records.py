@@ -83,7 +83,7 @@ def decode_prediction(payload: bytes, prediction_id: str) -> PredictionRecord:
     """One prediction from the bytes of the record that holds it, alone or in a batch."""
     record = decode_record(payload)
     if isinstance(record, BatchRecord):
-        return PredictionRecord(**next(expand(record, prediction_id)))
+        record = PredictionRecord(**next(expand(record, prediction_id)))
     assert isinstance(record, PredictionRecord)
     if isinstance(record.features, bytes):
         values = msgspec.json.decode(record.features)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from storage.journal import Entry, Journal, JournalFullError
 from storage.segments import FRAME, Segment, frame, read_frames, read_portion
-from storage.spare import SPARE, Spare
+from storage.spare import Spare
 
 MEGABYTE = 1024 * 1024
 
@@ -162,21 +162,54 @@ def test_zeros_behind_the_last_record_are_a_file_made_ahead(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_segments_are_made_ahead_and_cut_when_they_are_full(tmp_path: Path) -> None:
+def settled(journal: Journal) -> None:
+    """Wait until the file that is made ahead is there."""
+    if journal._spare._making is not None:
+        journal._spare._making.join()
+
+
+def test_segments_are_made_ahead_and_cut_when_they_are_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.spare.LEAST_BYTES", 1)
     size = 64 * 1024
     with opened(tmp_path, segment=size) as journal:
-        spare = journal.folder / SPARE
         written = []
         for number in range(40):
             written += [b"%d" % number * 4000]
             write(journal, written[-1])
-            if journal._spare._making is not None:
-                journal._spare._making.join()
-        found = segments(tmp_path)
-        assert len(found) > 3
-        assert found[-1].stat().st_size == spare.stat().st_size == size  # zeros to overwrite
-        assert all(path.read_bytes()[-1:] != b"\0" for path in found[:-1])
+            settled(journal)
+        *full, active, spare = segments(tmp_path)
+        assert len(full) >= 3
+        assert active.stat().st_size == spare.stat().st_size == size  # zeros to overwrite
+        assert not spare.read_bytes().strip(b"\0")
+        assert all(path.read_bytes()[-1:] != b"\0" for path in full)
         assert drain(journal) == written
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_made_ahead_and_files_that_grow_keep_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.spare.LEAST_BYTES", 1)
+    room = threading.Event()
+    real = Spare._fill
+
+    def fill(self: Spare, file: int) -> None:
+        if not room.is_set():
+            raise OSError(errno.ENOSPC, "full")
+        real(self, file)
+
+    monkeypatch.setattr(Spare, "_fill", fill)
+    with opened(tmp_path, segment=50) as journal:
+        for number in range(12):
+            if number == 6:
+                room.set()
+            write(journal, b"record %d" % number * 4)
+            settled(journal)
+    with opened(tmp_path) as successor:
+        assert adopted(successor) == [b"record %d" % number * 4 for number in range(12)]
+        drain(successor)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -186,6 +219,7 @@ def test_without_room_for_a_file_made_ahead_segments_grow(
     def refuse(_spare: Spare, _file: int) -> None:
         raise OSError(errno.ENOSPC, "full")
 
+    monkeypatch.setattr("storage.spare.LEAST_BYTES", 1)
     monkeypatch.setattr(Spare, "_fill", refuse)
     with opened(tmp_path, segment=10) as journal:
         write(journal, *[b"record"] * 3)
