@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,15 +18,18 @@ from storage.database import open_engine
 from storage.predictions import store_records
 from storage.records import FeedbackItem, FeedbackRecord, PredictionRecord
 from storage.tables import decisions, models, performance_estimates
+from tasks.champion import Champion, load_champion
+from tasks.estimate import watch_estimate
+from tasks.run import Run
 from tests.factories import (
     FEATURES,
     START,
-    bootstrap,
     drop,
     rows_of,
     serve_rows,
     small_problem,
     small_rows,
+    small_run,
     small_settings,
     tick,
 )
@@ -41,6 +46,12 @@ def feed_back(settings: Settings, frame: pd.DataFrame) -> None:
     engine.dispose()
 
 
+def look(settings: Settings, row: int) -> None:
+    """One look at the answers, when row number ``row`` has just happened."""
+    with small_run(settings, row, "monitor") as run:
+        watch_estimate(run)
+
+
 def estimates_of(settings: Settings) -> list[Any]:
     return rows_of(settings, performance_estimates)
 
@@ -50,15 +61,15 @@ def test_an_estimate_comes_before_the_labels_and_is_compared_with_them(
 ) -> None:
     frame = small_rows(400, 80)
     serve_rows(championed, frame, "1", labels=False)
-    tick(championed, 480)
+    look(championed, 480)
     (row,) = estimates_of(championed)
     assert (row.metric, row.n_rows, row.realised, row.settled_at) == ("roc_auc", 80, None, None)
     assert row.low < row.value < row.high
     feed_back(championed, frame[:71])
-    tick(championed, 481)  # 71 of 80 labels are too few for a comparison
+    look(championed, 481)  # 71 of 80 labels are too few for a comparison
     assert estimates_of(championed)[0].settled_at is None
     feed_back(championed, frame[71:72])
-    tick(championed, 482)
+    look(championed, 482)
     (row,) = estimates_of(championed)
     assert row.realised_rows == 72
     assert row.error == pytest.approx(row.realised - row.value)
@@ -74,7 +85,7 @@ def test_it_is_made_anew_only_after_enough_new_answers(championed: Settings) -> 
     assert "estimate" not in dict(live_lines(read_status(championed, None)["problems"][0]))
     for first, n, n_estimates in ((400, 49, 0), (449, 1, 1), (450, 49, 1), (499, 1, 2)):
         serve_rows(championed, small_rows(first, n), "1", labels=False)
-        tick(championed, first + n)
+        look(championed, first + n)
         assert len(estimates_of(championed)) == n_estimates
     assert [row.n_rows for row in estimates_of(championed)] == [50, 100]
 
@@ -86,12 +97,12 @@ def test_an_old_estimate_is_compared_with_the_labels_there_are(
     frame = small_rows(400, 100)
     serve_rows(championed, frame, "1", labels=False)
     feed_back(championed, frame[:60])
-    tick(championed, 500)
-    tick(championed, 501)
+    look(championed, 500)
+    look(championed, 501)
     assert estimates_of(championed)[0].settled_at is None
     serve_rows(championed, small_rows(500, 50), "1", labels=False)
-    tick(championed, 550)
-    tick(championed, 551)
+    look(championed, 550)
+    look(championed, 551)
     assert [row.realised_rows for row in estimates_of(championed)] == [60, None]
 
 
@@ -137,26 +148,29 @@ def test_a_regression_is_estimated_by_the_losses_that_its_bundle_foretells(
     engine = open_engine(settings.sql_url)
     store_records(engine, records)
     engine.dispose()
-    tick(settings, 460)
+    look(settings, 460)
     (row,) = estimates_of(settings)
     # The mean of |N(0, 0.5)| is 0.4.
     assert row.metric == "mae"
     assert row.low < 0.4 < row.high
     feed_back(settings, served.assign(label=served["y"]))
-    tick(settings, 461)
+    look(settings, 461)
     (row,) = estimates_of(settings)
     assert row.realised == pytest.approx(np.abs(served["y"] - served["x2"]).mean())
     assert len(rows_of(settings, models)) == 1
 
 
 def test_a_bundle_without_calibration_says_that_nothing_can_be_estimated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    championed: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("learning.training.fit_scalings", lambda *_: ())
-    settings = small_settings(tmp_path / "home")
-    bootstrap(settings)
-    serve_rows(settings, small_rows(400, 60), "1")
-    tick(settings, 460)
-    (row,) = estimates_of(settings)
+    def load_older(run: Run, version: int | None = None) -> Champion | None:
+        found = load_champion(run, version)
+        assert found is not None
+        return replace(found, manifest=msgspec.structs.replace(found.manifest, calibration=()))
+
+    monkeypatch.setattr("tasks.estimate.load_champion", load_older)
+    serve_rows(championed, small_rows(400, 60), "1")
+    look(championed, 460)
+    (row,) = estimates_of(championed)
     assert (row.value, row.is_below_floor) == (None, False)
     assert row.reason == "roc_auc cannot be estimated without labels for this model"

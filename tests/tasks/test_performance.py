@@ -18,13 +18,15 @@ from storage.bundles import bundle_folder
 from storage.database import open_engine
 from storage.predictions import store_records
 from storage.records import FeedbackItem, FeedbackRecord, PredictionRecord
-from storage.tables import models, performance_metrics
+from storage.tables import decisions, models, performance_metrics
+from tasks.performance import watch_performance
 from tests.factories import (
     FEATURES,
     START,
     rows_of,
     serve_rows,
     small_rows,
+    small_run,
     small_settings,
     tick,
 )
@@ -52,6 +54,12 @@ def serve_in_turn(settings: Settings, first: int, n: int, version: str = "1") ->
     return (frame["label"] == "yes").to_numpy().astype(float)
 
 
+def look(settings: Settings, row: int) -> None:
+    """One look at the answers, when row number ``row`` has just happened."""
+    with small_run(settings, row, "monitor") as run:
+        watch_performance(run)
+
+
 def rivals_of(row: Any) -> dict[str, dict[str, Any]]:
     return {rival["name"]: rival for rival in row.rivals}
 
@@ -60,7 +68,7 @@ def test_the_champion_stands_beside_no_change_the_frozen_model_and_a_dummy(
     championed: Settings,
 ) -> None:
     y = serve_in_turn(championed, 400, 80)
-    tick(championed, 480)
+    look(championed, 480)
     (row,) = rows_of(championed, performance_metrics)
     rivals = rivals_of(row)
     assert set(rivals) == {"no_change", "frozen", "dummy"}
@@ -79,6 +87,10 @@ def test_the_frozen_first_model_is_asked_about_rows_of_its_successors(
     assert tick(championed, 750)["challenger"]["outcome"] == "promoted"
     serve_rows(championed, small_rows(750, 80, turned=True), "2")
     tick(championed, 830)
+    decided = [row for row in rows_of(championed, decisions) if row.kind == "retrain"][-1]
+    # Another champion starts with no windows of its predecessor.
+    assert decided.evidence["champion"] == "2"
+    assert [opened for opened, _ in decided.evidence["looks"]["drift"]] == [830]
     row = rows_of(championed, performance_metrics)[-1]
     frozen = rivals_of(row)["frozen"]
     # The world turned around, the first model with its old relation did not.
@@ -87,7 +99,7 @@ def test_the_frozen_first_model_is_asked_about_rows_of_its_successors(
     first = rows_of(championed, models)[0].bundle
     (bundle_folder(championed.store, "small", first) / "model.onnx").unlink()
     serve_rows(championed, small_rows(830, 5, turned=True), "2")
-    tick(championed, 840)
+    look(championed, 840)
     assert "frozen" not in rivals_of(rows_of(championed, performance_metrics)[-1])
 
 
@@ -100,7 +112,7 @@ def test_slices_and_rivals_stand_in_the_status(championed: Settings) -> None:
         championed.home, slices=slices, performance={"min_rows": 20, "floor": 0.99}
     )
     serve_in_turn(settings, 400, 120)
-    tick(settings, 520)
+    look(settings, 520)
     status = read_status(settings, None)
     (found,) = status["problems"]
     names = [part["name"] for part in found["live_metric"]["slices"]]
@@ -119,17 +131,17 @@ def test_slices_and_rivals_stand_in_the_status(championed: Settings) -> None:
 def test_turns_without_new_labels_add_nothing_to_the_course(championed: Settings) -> None:
     serve_in_turn(championed, 400, 60)
     for row in (460, 461, 462):
-        tick(championed, row)
+        look(championed, row)
     assert len(rows_of(championed, performance_metrics)) == 1
     serve_in_turn(championed, 460, 1)
-    tick(championed, 463)
+    look(championed, 463)
     assert len(rows_of(championed, performance_metrics)) == 2
 
 
 def test_labels_that_are_not_due_yet_are_not_judged(championed: Settings) -> None:
     settings = small_settings(championed.home, label_delay="30m")
     serve_in_turn(settings, 400, 90)
-    tick(settings, 490)
+    look(settings, 490)
     (row,) = rows_of(settings, performance_metrics)
     assert row.n_rows == 61
     assert START + timedelta(minutes=460) <= row.clock - timedelta(minutes=30)
