@@ -165,7 +165,7 @@ def serve(
     problem: Annotated[list[str] | None, typer.Option(help="Problem to serve.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes that answer.")] = 1,
+    workers: Annotated[int | None, typer.Option(help="Processes that answer.")] = None,
     bundle: Annotated[str | None, typer.Option(help="Serve this bundle and no other.")] = None,
 ) -> None:
     """The API alone."""

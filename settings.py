@@ -39,6 +39,7 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = 8000
+    api_workers: int = Field(1, ge=1, description="processes that answer behind the one port")
     api_token: SecretStr | None = Field(None, description="a token accepted beside the stored ones")
     api_insecure: bool = Field(False, description="answer without tokens; loopback only")
     api_rate_limit: float = Field(

@@ -6,6 +6,7 @@ import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -24,7 +25,8 @@ def fix_bundle(settings: Settings, url: str) -> tuple[Settings, str]:
     """
     if re.match(r"(?!file://)[a-z0-9+.-]+://", url):
         raise ValueError(f"--bundle {url}: expected a folder or a file:// URL")
-    folder = Path(url.removeprefix("file://")).resolve()
+    is_url = url.startswith("file://")
+    folder = Path(unquote(urlsplit(url).path) if is_url else url).resolve()
     try:
         manifest = decode_manifest((folder / MANIFEST).read_bytes())
     except (OSError, msgspec.MsgspecError):

@@ -45,15 +45,18 @@ def serve(
     problems: tuple[str, ...],
     host: str | None = None,
     port: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered first.
+
+    Without ``host``, ``port`` or ``workers``, as the settings have them.
 
     Raises ServeError when it may not or cannot listen there.
     """
     host = host or settings.api_host
     port = settings.api_port if port is None else port
     settings = settings.model_copy(update={"api_host": host, "api_port": port})
+    workers = settings.api_workers if workers is None else workers
     if workers < 1:
         raise ServeError(f"--workers: found {workers}; expected 1 or more")
     app = _checked_app(settings, problems, host)

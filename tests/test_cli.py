@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from storage.journal import Journal
 from storage.pointers import read_pointer
+from storage.records import FeedbackItem, FeedbackRecord, PredictionRecord, encode_record
 from tests.commands import Perennial, document, told
 from tests.factories import drop, small_rows, small_settings
 from tests.factories_releases import release_next
@@ -85,6 +89,43 @@ def test_serving_on_a_port_that_is_taken_is_told(perennial: Perennial) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         line = told(perennial("serve", "--port", str(taken.getsockname()[1])))
     assert "is taken by another process" in line
+
+
+def test_the_journal_comes_as_json_lines(perennial: Perennial, home: Path) -> None:
+    assert perennial("journal").stdout == ""
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    prediction = PredictionRecord("small", "p1", "3", None, now, [1.5], "a", None, b"{}", now)
+    label = FeedbackRecord("small", [FeedbackItem("p1", "b", now)], None, now)
+    journal = Journal(home / "journal", 1024 * 1024)
+
+    async def write() -> None:
+        for record in (prediction, label):
+            await journal.append(encode_record(record)).durable()
+
+    asyncio.run(write())
+    result = perennial("journal")
+    journal.close()
+    assert result.exit_code == 0
+    first, second = map(json.loads, result.stdout.splitlines())
+    assert (first["kind"], first["prediction_id"], first["features"]) == ("prediction", "p1", [1.5])
+    assert (second["kind"], second["items"][0]["actual"]) == ("feedback", "b")
+
+
+def test_a_bundle_that_is_none_is_told_before_anything_is_served(
+    perennial: Perennial, tmp_path: Path
+) -> None:
+    assert "found no bundle" in told(perennial("serve", "--bundle", tmp_path / "nowhere"))
+    line = told(perennial("serve", "--bundle", "s3://models/1"))
+    assert "expected a folder or a file:// URL" in line
+
+
+def test_the_number_of_workers_is_a_setting(
+    perennial: Perennial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERENNIAL_API_WORKERS", "0")
+    assert "PERENNIAL_API_WORKERS: found '0'" in told(perennial("serve"))
+    monkeypatch.setenv("PERENNIAL_API_WORKERS", "2")
+    assert "--workers: found 0" in told(perennial("serve", "--workers", "0"))
 
 
 def test_a_run_ingests_trains_and_shows_itself(perennial: Perennial, home: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -112,6 +112,25 @@ def test_a_label_drains_after_the_prediction_that_another_worker_still_keeps(
 def test_an_impossible_number_of_workers_is_refused(settings: Settings, workers: int) -> None:
     with pytest.raises(ServeError, match="expected 1 or more"):
         serve(settings, ("demo",), "127.0.0.1", free_port(), workers)
+
+
+def test_the_settings_say_how_many_workers_unless_asked_otherwise(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    class Counted:
+        def __init__(self, n_workers: int, _work: Callable[[], None]) -> None:
+            asked.append(n_workers)
+
+        def run(self) -> None:
+            """Start none."""
+
+    monkeypatch.setattr("api.serve.Supervisor", Counted)
+    three = settings.model_copy(update={"api_workers": 3, "api_insecure": True})
+    serve(three, ("demo",), "127.0.0.1", free_port())
+    serve(three, ("demo",), "127.0.0.1", free_port(), 2)
+    assert asked == [3, 2]
 
 
 @pytest.mark.slow

@@ -212,6 +212,14 @@ def test_the_list_of_settings_names_each_once_and_nothing_else() -> None:
 def test_the_list_of_settings_shows_the_defaults() -> None:
     lines = (CHECKOUT / ".env.example").read_text().splitlines()
     shown = dict(line[1:].split("=", 1) for line in lines if re.match(r"#PERENNIAL_\w+=", line))
-    for name in ("API_HOST", "API_PORT", "PREFECT_PORT", "MLFLOW_PORT", "JOURNAL_LIMIT_MB", "HOME"):
+    for name in (
+        "API_HOST",
+        "API_PORT",
+        "API_WORKERS",
+        "PREFECT_PORT",
+        "MLFLOW_PORT",
+        "JOURNAL_LIMIT_MB",
+        "HOME",
+    ):
         default = Settings.model_fields[name.lower()].default
         assert shown[f"PERENNIAL_{name}"] == str(default)
