@@ -19,6 +19,13 @@ from storage.source_folders import find_local, scheme_of
 SAME_ROWS = frozenset(
     {"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "FSCK", "ADD CONSTRAINT"}
 )
+# The library holds Python still while it waits for an object store: not for long, then.
+PATIENCE = {
+    "connect_timeout": "5s",
+    "timeout": "20s",
+    "max_retries": "2",
+    "retry_timeout": "20s",
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,8 @@ def read_added(
     tells them apart. Raises SourceDownError or SourceError.
     """
     try:
-        newest = DeltaTable(_place(source, roots), storage_options=options or None)
+        place = _place(source, roots)
+        newest = DeltaTable(place, storage_options={**PATIENCE, **options})
         if since is None:
             return Added(_rows(newest, None), newest.version())
         if newest.version() < since:

@@ -148,7 +148,7 @@ EVENTS = [("row", place) for place in range(12)] + [("label", place) for place i
 WAYS = ("inbox", "data")
 
 
-@settings_for_examples(max_examples=5, deadline=None)
+@settings_for_examples(max_examples=4, deadline=None)
 @given(
     order=st.permutations(EVENTS),
     ways=st.lists(st.sampled_from(WAYS), min_size=24, max_size=24),
