@@ -36,6 +36,8 @@ def read_rows(
     answer that the rules refuse, and TableError for one that is no table.
     """
     content = _get(source, _address(source, position), token)
+    if content is None:
+        return []
     name = f"the answer of {urlsplit(source.url).hostname}"
     if source.format == "json":
         return json_rows(content, name, source.rows)
@@ -63,7 +65,8 @@ def _address(source: HttpSource, position: Position | None) -> str:
     return urlunsplit(parts._replace(query=urlencode(asked), fragment=""))
 
 
-def _get(source: HttpSource, url: str, token: str | None) -> bytes:
+def _get(source: HttpSource, url: str, token: str | None) -> bytes | None:
+    """The body of an answer; None for 204, which says that there is no news."""
     deadline = Deadline(source.timeout_seconds)
     seconds = source.timeout_seconds
     timeouts = {"connect": min(CONNECT_SECONDS, seconds), "read": seconds, "write": seconds}
@@ -80,7 +83,7 @@ def _get(source: HttpSource, url: str, token: str | None) -> bytes:
             pool.stream("GET", url, headers=headers, extensions={"timeout": timeouts}) as answer,
         ):
             _refuse(source, answer)
-            return _body(source, answer)
+            return None if answer.status == 204 else _body(source, answer)
     except httpcore.TimeoutException as error:
         raise SourceDownError(
             "timeout", f"{source.name}: no whole answer within {seconds:g} s"
@@ -103,7 +106,7 @@ def _refuse(source: HttpSource, answer: httpcore.Response) -> None:
         )
     if status in BUSY or status >= 500:
         raise SourceDownError("busy", f"{source.name}: the server answers {status}")
-    if status == 204 or not 200 <= status < 300:
+    if not 200 <= status < 300:
         advice = "; check token_env" if status in (401, 403) else ""
         raise SourceError("status", f"{source.name}: the server answers {status}{advice}")
     headers = {

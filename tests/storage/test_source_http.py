@@ -108,6 +108,11 @@ def test_an_answer_that_is_no_table_is_refused(
     assert found.value.code == code
 
 
+def test_no_content_is_no_news(server: SourceServer) -> None:
+    server.answers = [send(b"", 204)]
+    assert read_rows(source(server), None, None) == []
+
+
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
 def test_a_server_in_trouble_is_worth_another_try(server: SourceServer, status: int) -> None:
     server.answers = [send([], status)]
