@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from pydantic import Field, model_validator
 
@@ -35,21 +35,24 @@ METRICS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+Watched = Literal[
+    "auto",
+    "roc_auc",
+    "pr_auc",
+    "accuracy",
+    "f1",
+    "log_loss",
+    "brier",
+    "mae",
+    "rmse",
+    "r2",
+]
+
+
 class PerformanceRules(Section):
     """When live performance counts as too low."""
 
-    metric: Literal[
-        "auto",
-        "roc_auc",
-        "pr_auc",
-        "accuracy",
-        "f1",
-        "log_loss",
-        "brier",
-        "mae",
-        "rmse",
-        "r2",
-    ] = Field("auto", description="what is watched; auto: by task")
+    metric: Watched = Field("auto", description="what is watched; auto: by task")
     floor: float | None = Field(None, description="absolute; worst value that is acceptable")
     max_drop: float = Field(0.05, ge=0, description="below the champion's holdout value")
     max_rise: float = Field(
@@ -87,14 +90,17 @@ class _Column(Protocol):
 
 def refuse_foreign_metrics(task: str, metric: str, floors: Iterable[str]) -> None:
     """Raise ValueError where the watched metric, or a floor of the gate, is none of the task's."""
-    named = {"performance.metric": () if metric == "auto" else (metric,), "gate.floors": floors}
-    for key, metrics in named.items():
-        for name in metrics:
-            if name not in METRICS[task]:
-                raise ValueError(
-                    f"{key}: found {name!r}; expected one of {', '.join(METRICS[task])} "
-                    f"for a {task} task"
-                )
+    known = METRICS[task]
+    watched = [name for name in known if name in get_args(Watched)]
+    if metric not in ("auto", *watched):
+        raise ValueError(_not_among("performance.metric", metric, watched, task))
+    for name in floors:
+        if name not in known:
+            raise ValueError(_not_among("gate.floors", name, known, task))
+
+
+def _not_among(key: str, found: str, expected: Sequence[str], task: str) -> str:
+    return f"{key}: found {found!r}; expected one of {', '.join(expected)} for a {task} task"
 
 
 def refuse_foreign_slices(slices: Sequence[Slice], features: Sequence[_Column]) -> None:

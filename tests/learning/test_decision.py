@@ -362,8 +362,8 @@ SIGNALS = st.dictionaries(
 )
 
 
-@given(st.builds(RetrainEvidence, COUNTS, COUNTS, COUNTS, st.booleans(), st.just("d"),
-                 st.booleans(), st.just("p"), st.booleans(), st.booleans(), st.just("e"),
+@given(st.builds(RetrainEvidence, COUNTS, COUNTS, COUNTS, st.booleans(), st.just("drift_share 0.4"),
+                 st.booleans(), st.just("auc 0.6"), st.booleans(), st.booleans(), st.just("est. 0.6"),
                  st.booleans(), SIGNALS),
        st.builds(RetrainState, st.booleans(), st.none() | st.just(NOW), st.none() | st.just(NOW),
                  st.integers(0, 9), st.integers(0, 9),

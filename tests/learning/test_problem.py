@@ -114,7 +114,7 @@ def test_every_key_says_what_it_means() -> None:
     [
         (
             {"performance": {"metric": "mae"}},
-            "performance.metric: found 'mae'; expected one of",
+            "found 'mae'; expected one of roc_auc, pr_auc, accuracy, f1, log",
         ),
         ({"gate": {"floors": {"r2": 0.1}}}, "gate.floors: found 'r2'; expected one of roc_auc"),
         ({"slices": [{"by": "plam"}]}, "slices: found 'plam'; expected the name of a feature"),
