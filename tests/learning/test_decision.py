@@ -363,7 +363,7 @@ SIGNALS = st.dictionaries(
 
 
 @given(st.builds(RetrainEvidence, COUNTS, COUNTS, COUNTS, st.booleans(), st.just("drift_share 0.4"),
-                 st.booleans(), st.just("auc 0.6"), st.booleans(), st.booleans(), st.just("est. 0.6"),
+                 st.booleans(), st.just("auc 0.6"), st.booleans(), st.booleans(), st.just("e: 0.6"),
                  st.booleans(), SIGNALS),
        st.builds(RetrainState, st.booleans(), st.none() | st.just(NOW), st.none() | st.just(NOW),
                  st.integers(0, 9), st.integers(0, 9),
