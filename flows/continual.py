@@ -15,6 +15,7 @@ from tasks.drift import watch_drift
 from tasks.drift_joint import watch_joint
 from tasks.drift_report import render_drift_report
 from tasks.estimate import watch_estimate
+from tasks.notify import deliver_alerts
 from tasks.performance import watch_performance
 from tasks.record import record_versions
 from tasks.run import Run
@@ -36,6 +37,7 @@ def _tick(run: Run) -> dict[str, Any]:
     if decision.go:
         result["challenger"] = challenge(run, decision)
     record_versions(run)
+    deliver_alerts(run.settings)  # what follows takes longer, and decides nothing
     watch_joint(run)
     render_drift_report(run)
     return result

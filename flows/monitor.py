@@ -12,6 +12,7 @@ from tasks.drift import watch_drift
 from tasks.drift_joint import watch_joint
 from tasks.drift_report import render_drift_report
 from tasks.estimate import watch_estimate
+from tasks.notify import deliver_alerts
 from tasks.performance import watch_performance
 from tasks.run import Run
 from tasks.servers import watch_servers
@@ -26,6 +27,7 @@ def monitor(problem: str | None = None, now: datetime | None = None) -> dict[str
 def _watch(run: Run) -> dict[str, Any]:
     api = watch_servers(run)
     drift, performance, estimate = watch_drift(run), watch_performance(run), watch_estimate(run)
+    deliver_alerts(run.settings)  # what follows takes longer, and decides nothing
     joint, report = watch_joint(run), render_drift_report(run)
     found = {
         "drift": drift.reason if drift is not None else "no champion yet",

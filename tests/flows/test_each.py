@@ -71,6 +71,7 @@ def test_monitoring_says_that_there_is_no_champion_yet(small: Settings) -> None:
     assert found == {
         "drift": "no champion yet",
         "performance": "no champion yet",
+        "estimate": "no champion yet",
         "joint": "not due",
         "report": None,
     }
