@@ -13,6 +13,7 @@ COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 COPY settings.py cli.py ./
 COPY problems ./problems
+COPY operate ./operate
 COPY storage ./storage
 COPY api ./api
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
