@@ -35,14 +35,22 @@ Recorded = list[tuple[BatchRecord, bytes]]
 
 
 @dataclass(frozen=True)
-class Scored:
-    """The rows that were scored: their ``indices`` in the batch, and what goes to the journal."""
+class Asked:
+    """One request: a body of some media type, and how it wants to be answered."""
 
-    indices: Sequence[int]
-    rows: Rows
-    prediction_ids: list[str]
+    content: bytes
+    kind: str
+    on_error: OnError
+    wants_arrow: bool
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was decided, what goes to the journal, and what is answered once it is there."""
+
     decisions: Decisions
     recorded: Recorded
+    answer: bytes
 
 
 class Reader:
@@ -86,18 +94,11 @@ class PredictBatch:
         wants_arrow = ARROW in header(scope, b"accept")
         with Body(self._runtime.workroom) as body:
             content = await body.read(scope, receive)
-            answers = await self._answer(content, kind, on_error)
-            size = 0 if len(content) < FLUSH_BYTES else len(content)
-            if wants_arrow:
-                from api.batch_answer_arrow import to_arrow
-
-                answer = await self._runtime.workroom.compute(size, to_arrow, answers)
-            else:
-                answer = await self._runtime.workroom.compute(size, to_json, answers)
+            answer = await self._answer(Asked(content, kind, on_error, wants_arrow))
         await send_bytes(send, answer, ARROW if wants_arrow else JSON)
 
-    async def _answer(self, content: bytes, kind: str, on_error: OnError) -> Answers:
-        compute, size = self._runtime.workroom.compute, len(content)
+    async def _answer(self, asked: Asked) -> bytes:
+        compute, size = self._runtime.workroom.compute, len(asked.content)
         # Read once: this request is this version's to the end.
         model = self._slot.model
         if model is None:
@@ -105,21 +106,17 @@ class PredictBatch:
         if self._reader is None or self._reader.model is not model:
             self._reader = Reader(model)
         reader = self._reader
-        rows = await compute(size, reader.read, content, kind)
-        if rows.errors and on_error == "fail":
-            raise _refusal(rows)
-        answers = Answers(model, len(rows), datetime.now(UTC), rows.errors)
-        names = rows.chosen_ids()
-        async with self._runtime.claims.hold_answers(self._problem, names):
-            if names:
+        # As much as can be at once: each way to a thread and back costs as much as reading Arrow.
+        rows, answers, done = await compute(size, _begin, self._problem, reader, asked)
+        if done is not None:
+            await self._keep(done.recorded)
+        else:
+            async with self._runtime.claims.hold_answers(self._problem, rows.chosen_ids()):
                 await self._find_stored(rows, answers)
-            scored = await compute(size, _score, self._problem, reader, rows, answers)
-            if rows.errors and on_error == "fail":
-                raise no_finite_answer()
-            await self._keep(scored.recorded)
-        self._count(scored.decisions)
-        answers.fill(scored.indices, scored.prediction_ids, scored.decisions)
-        return answers
+                done = await compute(size, _score, self._problem, reader, rows, answers, asked)
+                await self._keep(done.recorded)
+        self._count(done.decisions)
+        return done.answer
 
     async def _find_stored(self, rows: Rows, answers: Answers) -> None:
         """Look for answers that the batch's own ids already have, in the journal and in SQL."""
@@ -178,12 +175,23 @@ class PredictBatch:
 
     def _count(self, decisions: Decisions) -> None:
         names = decisions.predictions if decisions.probabilities else ["value"] * len(decisions)
-        for name, n_rows in Counter(map(str, names)).items():
-            self._runtime.metrics.predicted(self._problem, name, n_rows)
+        for name, n_rows in Counter(names).items():
+            self._runtime.metrics.predicted(self._problem, str(name), n_rows)
 
 
-def _score(problem: str, reader: Reader, rows: Rows, answers: Answers) -> Scored:
-    """Score the rows that are neither wrong nor answered before."""
+def _begin(problem: str, reader: Reader, asked: Asked) -> tuple[Rows, Answers, Done | None]:
+    """The rows of a body; scored as well, unless ids of theirs must be looked for before."""
+    rows = reader.read(asked.content, asked.kind)
+    if rows.errors and asked.on_error == "fail":
+        raise _refusal(rows)
+    answers = Answers(reader.model, len(rows), datetime.now(UTC), rows.errors)
+    if rows.chosen_ids():
+        return rows, answers, None
+    return rows, answers, _score(problem, reader, rows, answers, asked)
+
+
+def _score(problem: str, reader: Reader, rows: Rows, answers: Answers, asked: Asked) -> Done:
+    """Score the rows that are neither wrong nor answered before, and make the answer."""
     model = reader.model
     skipped = rows.errors.keys() | answers.stored.keys()
     indices: Sequence[int] = range(len(rows))
@@ -197,11 +205,22 @@ def _score(problem: str, reader: Reader, rows: Rows, answers: Answers) -> Scored
         for index in np.flatnonzero(~is_finite).tolist():
             detail = "the model gave no finite answer to this row"
             rows.refuse(indices[index], "model_output", detail)
-        return _score(problem, reader, rows, answers)
+        if asked.on_error == "fail":
+            raise no_finite_answer()
+        return _score(problem, reader, rows, answers, asked)
     ids = new_ids(part.prediction_ids, len(part))
     decisions = decide(model, output)
     made = records(problem, model, reader.schema, part, ids, decisions, answers.now)
-    return Scored(indices, part, ids, decisions, list(made))
+    answers.fill(indices, ids, decisions)
+    return Done(decisions, list(made), _encode(answers, asked.wants_arrow))
+
+
+def _encode(answers: Answers, is_arrow: bool) -> bytes:
+    if is_arrow:
+        from api.batch_answer_arrow import to_arrow
+
+        return to_arrow(answers)
+    return to_json(answers)
 
 
 def _refusal(rows: Rows) -> ApiError:

@@ -76,10 +76,14 @@ class Body:
         parts: list[bytes] = []
         size = 0
         is_whole = False
+        now = asyncio.get_running_loop().time
+        end = now() + TOTAL_SECONDS
         try:
-            async with asyncio.timeout(TOTAL_SECONDS):
+            # One timer that is put off: one for each part would cost more than the part.
+            async with asyncio.timeout(IDLE_SECONDS) as patience:
                 while not is_whole:
-                    message = await asyncio.wait_for(receive(), IDLE_SECONDS)
+                    message = await receive()
+                    patience.reschedule(min(now() + IDLE_SECONDS, end))
                     if message["type"] == "http.disconnect":
                         raise ClientGoneError
                     part = message.get("body", b"")

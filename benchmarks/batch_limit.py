@@ -34,7 +34,7 @@ def make_app() -> Callable[..., Awaitable[None]]:
     }
     kinds = tuple(float | None if f.kind == "numeric" else str | None for f in features)
     body = msgspec.defstruct("Body", [("columns", list[str]), ("data", list[tuple[kinds]])])  # type: ignore[valid-type]
-    decoder = msgspec.json.Decoder(body)
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
