@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from learning.drift_reference import (
     count_categories,
     known,
 )
-from learning.drift_tests import ks_statistic
+from learning.drift_tests import ks_statistics
 from learning.problem import Feature
 from learning.rows import Matrix
 
@@ -46,40 +46,56 @@ def look_at_all(
     def look(first: int) -> list[Look]:
         part = features[first : first + BLOCK_COLUMNS]
         block = np.ascontiguousarray(current[:, first : first + len(part)].T)
-        return [
-            _look(kept.columns.get(feature.name), column, feature)
-            for feature, column in zip(part, block, strict=True)
-        ]
+        return _look_at_block(kept, block, part)
 
     starts = range(0, len(features), BLOCK_COLUMNS)
     if current.size < CELLS_FOR_THREADS:
-        blocks = map(look, starts)
-        return [found for block in blocks for found in block]
+        return [found for first in starts for found in look(first)]
     with ThreadPoolExecutor(THREADS) as threads:
         return [found for block in threads.map(look, starts) for found in block]
 
 
-def _look(column: ColumnReference | None, values: NDArray[np.float32], feature: Feature) -> Look:
+def _look_at_block(
+    kept: ReferenceStatistics, block: NDArray[np.float32], features: Sequence[Feature]
+) -> list[Look]:
+    """Looks at columns [features, rows], each of which is sorted in place where it is a number."""
+    references = [kept.columns.get(feature.name) for feature in features]
+    samples, sorted_values = [], []
+    for column, values, feature in zip(references, block, features, strict=True):
+        if isinstance(column, NumberReference) and feature.kind == "numeric":
+            values.sort()
+            samples.append(column.sample)
+            sorted_values.append(values[: known(values)])
+    gaps = iter(ks_statistics(samples, sorted_values).tolist())
+    return [
+        _look(column, values, feature, gaps)
+        for column, values, feature in zip(references, block, features, strict=True)
+    ]
+
+
+def _look(
+    column: ColumnReference | None,
+    values: NDArray[np.float32],
+    feature: Feature,
+    gaps: Iterator[float],
+) -> Look:
     nothing = (0, 0)
     if column is None:
         return Look(nothing, nothing, not_testable="the reference has no such column")
     if isinstance(column, NumberReference) != (feature.kind == "numeric"):
         return Look(nothing, nothing, not_testable="the reference has it as another kind")
     if isinstance(column, NumberReference):
-        return _look_at_number(column, values)
+        return _look_at_number(column, len(values), known(values), next(gaps))
     return _look_at_category(column, values, feature)
 
 
-def _look_at_number(column: NumberReference, values: NDArray[np.float32]) -> Look:
-    values.sort()
-    n_known = known(values)
-    seen = (column.n_known, n_known), (column.n_missing, len(values) - n_known)
-    gap = ks_statistic(column.points, column.below, values[:n_known])
-    is_constant = len(column.points) == 1 and n_known > 0 and values[0] == values[n_known - 1]
+def _look_at_number(column: NumberReference, n_rows: int, n_known: int, gap: float) -> Look:
+    seen = (column.n_known, n_known), (column.n_missing, n_rows - n_known)
     if not any(seen[0]):
         return Look(*seen, not_testable="all values are missing")
     share = [m / (k + m) for k, m in zip(*seen, strict=True)]
-    if is_constant and gap == 0 and share[0] == share[1]:
+    # One point, and no difference to it: the current window is constant as well.
+    if len(column.sample.points) == 1 and gap == 0 and share[0] == share[1]:
         return Look(*seen, gap, not_testable="constant, and the same")
     return Look(*seen, gap)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.drift_calibration import Calibration, calibrate
-from learning.drift_tests import distinct
+from learning.drift_tests import StoredSample
 from learning.problem import DriftRules, Feature
 from learning.rows import Matrix
 
@@ -20,16 +20,15 @@ BLOCK_COLUMNS = 16  # float32 columns of one cache line, so that a copy reads ea
 
 @dataclass(frozen=True)
 class NumberReference:
-    """A numeric column: distinct known values, ascending, and how many are not above each."""
+    """A numeric column: its known values, and how many were missing."""
 
-    points: NDArray[np.float32]
-    below: NDArray[np.int32]
+    sample: StoredSample
     n_missing: int
 
     @property
     def n_known(self) -> int:
         """How many values were not missing."""
-        return int(self.below[-1]) if len(self.below) else 0
+        return self.sample.size
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,7 @@ def summarise_stream(
 def _number_reference(column: NDArray[np.float32]) -> NumberReference:
     column = np.sort(column)
     n_known = known(column)
-    points, below = distinct(column[:n_known])
-    return NumberReference(points.copy(), below.astype(np.int32), len(column) - n_known)
+    return NumberReference(StoredSample.of(column[:n_known].copy()), len(column) - n_known)
 
 
 def known(column: NDArray[np.float32]) -> int:
@@ -116,9 +114,9 @@ def to_arrays(statistics: ReferenceStatistics) -> dict[str, NDArray[Any]]:
         "is_number": np.array(
             [isinstance(statistics.columns[name], NumberReference) for name in statistics.names]
         ),
-        "points": _joined([c.points for c in numbers], np.float32),
-        "below": _joined([c.below for c in numbers], np.int32),
-        "n_points": np.array([len(c.points) for c in numbers], dtype=np.int64),
+        "points": _joined([c.sample.points for c in numbers], np.float32),
+        "below": _joined([c.sample.below[1:] for c in numbers], np.int32),
+        "n_points": np.array([len(c.sample.points) for c in numbers], dtype=np.int64),
         "n_missing": np.array([c.n_missing for c in numbers], dtype=np.int64),
         "categories": np.array([n for c in categories for n in c.categories], dtype=np.str_),
         "counts": _joined([c.counts for c in categories], np.int64),
@@ -156,7 +154,10 @@ def _numbers(arrays: Mapping[str, NDArray[Any]]) -> list[NumberReference]:
     missing = arrays["n_missing"].tolist()
     if not missing:
         return []
-    return [NumberReference(*parts) for parts in zip(points, below, missing, strict=True)]
+    return [
+        NumberReference(StoredSample(values, np.append(np.int32(0), ranks)), n_missing)
+        for values, ranks, n_missing in zip(points, below, missing, strict=True)
+    ]
 
 
 def _categories(arrays: Mapping[str, NDArray[Any]]) -> list[CategoryReference]:

@@ -1,0 +1,235 @@
+"""False alarms where nothing drifts, and how soon drift is found; seeded.
+
+    python -m benchmarks.alarms [--quick] [--full]
+
+Each cell has 300 windows, ten against each of 30 references of 5,000 rows in time order; beside
+our verdict stand that of any p < 0.05, of a tenth of the features without correction, and of
+Evidently's default, whose rule is computed directly (its report would take hours; on windows of
+5,000 rows and more every fifth one is looked at). By default the cells of 50,000 rows and 100
+features have 60 windows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.alarms_streams import real_streams, shipped_streams, shuffled
+from benchmarks.alarms_windows import (
+    KINDS,
+    any_raw,
+    draw,
+    evidently_default,
+    raw_p_values,
+    tenth_raw,
+    upper_bound,
+)
+from learning.drift import judge_looks
+from learning.drift_columns import look_at_all
+from learning.drift_reference import summarise_stream
+from learning.problem import DriftRules, Feature
+
+RESULTS = Path(__file__).parent / "results"
+RULES = DriftRules()
+REFERENCE = 5_000
+ROWS = (50, 500, 5_000, 50_000)
+FEATURES = (5, 20, 100)
+PER_REFERENCE = 10
+WINDOWS = 300
+
+
+def no_drift(kind: str, n: int, n_features: int, n_windows: int, seed: int) -> dict[str, Any]:
+    """Share of alarms of each rule over windows of the distribution that the reference is of."""
+    rng = np.random.default_rng(seed)
+    features = [Feature(name=f"n{index}") for index in range(n_features)]
+    found = {"ours": 0, "any_raw": 0, "tenth_raw": 0, "evidently": 0}
+    n_evidently = n_untestable = 0
+    for index in range(n_windows):
+        if index % PER_REFERENCE == 0:
+            reference = draw(kind, REFERENCE, n_features, rng)
+            kept = summarise_stream(reference, reference, features, RULES)
+        current = draw(kind, n, n_features, rng)
+        looks = look_at_all(kept, current, features)
+        result = judge_looks(kept, looks, features, n, RULES)
+        p_values = raw_p_values(looks)
+        found["ours"] += result.is_drifted
+        n_untestable += result.drift_share is None
+        found["any_raw"] += any_raw(p_values)
+        found["tenth_raw"] += tenth_raw(p_values)
+        if n < REFERENCE or index % 5 == 0:
+            n_evidently += 1
+            found["evidently"] += evidently_default(reference, current)
+    return {
+        "kind": kind,
+        "rows": n,
+        "features": n_features,
+        "windows": n_windows,
+        "evidently_windows": n_evidently,
+        "untestable": n_untestable,
+        "alarms": found,
+        "upper_bound": round(upper_bound(found["ours"], n_windows), 4),
+    }
+
+
+def shifted(kind: str, n_windows: int, seed: int) -> dict[str, Any]:
+    """Half a standard deviation in 6 of 20 features: found in one window of 1,000, or two."""
+    rng = np.random.default_rng(seed)
+    features = [Feature(name=f"n{index}") for index in range(20)]
+    shift = np.where(np.arange(20) < 6, np.float32(0.5), np.float32(0))
+    in_one = in_two = 0
+    for index in range(n_windows):
+        if index % PER_REFERENCE == 0:
+            reference = draw(kind, REFERENCE, 20, rng)
+            kept = summarise_stream(reference, reference, features, RULES)
+        both = draw(kind, 2_000, 20, rng) + shift
+        verdicts = [
+            judge_looks(kept, look_at_all(kept, part, features), features, 1_000, RULES).is_drifted
+            for part in (both[:1_000], both[1_000:])
+        ]
+        in_one += verdicts[0]
+        in_two += any(verdicts)
+    return {"kind": kind, "pairs": n_windows, "in_one": in_one, "in_two": in_two}
+
+
+def run(is_quick: bool, is_full: bool) -> dict[str, Any]:
+    """All tables."""
+    began = time.perf_counter()
+    cells = []
+    for number, (kind, n, n_features) in enumerate(
+        (kind, n, n_features) for kind in KINDS for n in ROWS for n_features in FEATURES
+    ):
+        is_large = n * n_features > 1_000_000
+        n_windows = 60 if is_large and not is_full else WINDOWS
+        cells.append(no_drift(kind, n, n_features, 20 if is_quick else n_windows, number))
+    n_pairs = 20 if is_quick else WINDOWS
+    shifts = [shifted(kind, n_pairs, 100 + number) for number, kind in enumerate(KINDS)]
+    return {
+        "cells": cells,
+        "shifts": shifts,
+        "streams": shipped_streams(1 if is_quick else 3),
+        "real": real_streams(),
+        "shuffled": shuffled(20 if is_quick else WINDOWS),
+        "seconds": round(time.perf_counter() - began),
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    return "\n".join(
+        [*_cells(found), "", *_shifts(found), "", *_streams(found), "", *_real(found), ""]
+    )
+
+
+def _cells(found: dict[str, Any]) -> list[str]:
+    lines = [
+        "## No drift: share of checks with an alarm",
+        "",
+        f"Reference of {REFERENCE:,} rows. Upper bound: 95%, one-sided (Clopper and Pearson). "
+        "“Says nothing”: windows whose rows are worth too few free ones.",
+        "",
+        "| features are | rows | features | windows | ours | upper bound | says nothing "
+        "| any p < 0.05 | 10% of features, uncorrected | Evidently's default |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for cell in found["cells"]:
+        n, alarms = cell["windows"], cell["alarms"]
+        rivals = [f"{alarms[name] / n:.1%}" for name in ("any_raw", "tenth_raw")]
+        rivals.append(f"{alarms['evidently'] / cell['evidently_windows']:.1%}")
+        lines.append(
+            f"| {cell['kind']} | {cell['rows']:,} | {cell['features']} | {n} "
+            f"| {alarms['ours'] / n:.1%} | {cell['upper_bound']:.1%} "
+            f"| {cell['untestable'] / n:.0%} | {' | '.join(rivals)} |"
+        )
+    total = sum(cell["windows"] for cell in found["cells"])
+    alarms = sum(cell["alarms"]["ours"] for cell in found["cells"])
+    bound = upper_bound(alarms, total)
+    lines += [
+        "",
+        f"All cells: {alarms} of {total:,} windows ({alarms / total:.2%}, ≤ {bound:.2%}).",
+    ]
+    return lines
+
+
+def _shifts(found: dict[str, Any]) -> list[str]:
+    lines = [
+        "## Drift: half a standard deviation in 6 of 20 features, windows of 1,000 rows",
+        "",
+        "| features are | found in one window | found within two |",
+        "|---|---|---|",
+    ]
+    for row in found["shifts"]:
+        one, two = row["in_one"] / row["pairs"], row["in_two"] / row["pairs"]
+        lines.append(f"| {row['kind']} | {one:.1%} | {two:.1%} |")
+    return lines
+
+
+def _streams(found: dict[str, Any]) -> list[str]:
+    lines = [
+        "## Shipped generators: drift of the inputs from row 10,000 on",
+        "",
+        "Reference: the first 5,000 rows. The newest 1,000 rows are checked every 250.",
+        "",
+        "| problem | drift | streams | found | rows until found, median "
+        "| alarms before, of checks |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in found["streams"]:
+        delay = "" if row["delay_rows"] is None else f"{row['delay_rows']:,}"
+        lines.append(
+            f"| {row['problem']} | {row['drift']} | {row['streams']} | {row['found']} | {delay} "
+            f"| {row['false_alarms']} of {row['checks_before']} |"
+        )
+    return lines
+
+
+def _real(found: dict[str, Any]) -> list[str]:
+    lines = [
+        "## Real data in time order",
+        "",
+        "The newest 1,000 rows behind the reference are checked every 250.",
+        "",
+        "| data | reference rows | first alarm, rows behind | checks with alarm | worst then |",
+        "|---|---|---|---|---|",
+    ]
+    for row in found["real"]:
+        first = "none" if row["first_alarm"] is None else f"{row['first_alarm']:,}"
+        lines.append(
+            f"| {row['data']} | {row['reference_rows']:,} | {first} "
+            f"| {row['alarms']} of {row['checks']} | {row['worst'] or ''} |"
+        )
+    lines += ["", "## Real data, shuffled: no drift", ""]
+    lines += [
+        "| data | features | windows of 1,000 | alarms | upper bound |",
+        "|---|---|---|---|---|",
+    ]
+    for row in found["shuffled"]:
+        lines.append(
+            f"| {row['data']} | {row['features']} | {row['windows']} | {row['alarms']} "
+            f"| {row['upper_bound']:.1%} |"
+        )
+    return lines
+
+
+def main() -> None:
+    """Measure and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="20 windows a cell; writes nothing")
+    parser.add_argument("--full", action="store_true", help="300 windows in every cell")
+    chosen = parser.parse_args()
+    found = run(chosen.quick, chosen.full)
+    text = table(found)
+    if not chosen.quick:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "alarms.json").write_text(json.dumps(found, indent=1) + "\n")
+        (RESULTS / "alarms.md").write_text(text)
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
