@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from operate import quarantine_commands
+from operate.ledger_command import history, verify
 from operate.predict_command import predict
 from operate.terminal import JsonOption, ProblemOption, clear_errors, fail, out, show
 from operate.terminal import read_settings as _settings
@@ -24,6 +25,8 @@ token = typer.Typer(no_args_is_help=True, help="API tokens with scopes.")
 app.add_typer(token, name="token")
 app.add_typer(quarantine_commands.app, name="quarantine")
 app.command()(predict)
+app.command()(history)
+app.command()(verify)
 
 
 class FlowName(StrEnum):
@@ -62,7 +65,7 @@ def init(
 def run(
     flow: Annotated[FlowName, typer.Argument(help="Which flow.")],
     problem: ProblemOption = None,
-    reason: Annotated[str, typer.Option(help="For retrain and publish: why.")] = "by hand",
+    reason: Annotated[str, typer.Option(help="For retrain and publish: why.")] = "",
     version: Annotated[int | None, typer.Option(help="For publish: which version.")] = None,
     now: Annotated[datetime | None, typer.Option(help="The loop's time; default: now.")] = None,
     as_json: JsonOption = False,
@@ -111,20 +114,6 @@ def status(problem: ProblemOption = None, as_json: JsonOption = False) -> None:
     with clear_errors():
         found = read_status(_settings(quiet=True), problem)
         show(found, as_json, lambda console: show_status(found, console))
-
-
-@app.command()
-def history(
-    problem: ProblemOption = None,
-    newest: Annotated[int, typer.Option(help="How many releases.")] = 50,
-    as_json: JsonOption = False,
-) -> None:
-    """The decision ledger: who was champion when, and why."""
-    from operate.status import read_history, show_history
-
-    with clear_errors():
-        found = read_history(_settings(quiet=True), problem, newest)
-        show(found, as_json, lambda console: show_history(found, console))
 
 
 @app.command()

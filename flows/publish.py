@@ -18,10 +18,10 @@ from tasks.run import Run
 def publish(
     problem: str | None = None,
     version: int | None = None,
-    reason: str = "by hand",
+    reason: str = "",
     now: datetime | None = None,
 ) -> dict[str, Any]:
-    """Serve the version a person names; without one, publish the champion again.
+    """Serve the version a person names, with a reason; without one, publish the champion again.
 
     Publishing again changes nothing that is in order: the pointer, the tables and MLflow are
     brought to agree on the champion, as at the start of every run.

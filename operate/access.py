@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.engine import Engine
 
+from operate.terminal import user_name
 from settings import Settings
 from storage.database import open_engine, upgrade
 from storage.tokens import create_token, list_tokens, revoke_token
@@ -23,7 +24,7 @@ def create(
     if expires_at is not None and expires_at.tzinfo is None:
         expires_at = expires_at.replace(tzinfo=UTC)
     with _database(settings) as engine:
-        token, text = create_token(engine, scopes, label or None, expires_at)
+        token, text = create_token(engine, scopes, label or None, expires_at, user_name())
     return {
         "id": token.token_id,
         "token": text,
@@ -57,7 +58,7 @@ def revoke(settings: Settings, token_id: str) -> bool:
     with _database(settings) as engine:
         if token_id not in {token.token_id for token in list_tokens(engine)}:
             return False
-        revoke_token(engine, token_id)
+        revoke_token(engine, token_id, user_name())
     return True
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import datetime
 from typing import Any
 
 from loguru import logger
 from rich.console import Console
 
+from operate.terminal import user_name
 from settings import Settings
 from storage.pointers import pointer_path
 from storage.problems import load_problem, problem_folders
@@ -30,7 +30,7 @@ def run_flow(
     for name in (problem,) if problem else settings.active:
         load_problem(name, problem_folders(settings))
     arguments: dict[str, Any] = {"problem": problem, "now": now}
-    if flow in ("retrain", "publish"):
+    if reason and flow in ("retrain", "publish"):
         arguments["reason"] = reason
     if flow == "publish":
         arguments["version"] = version
@@ -75,14 +75,6 @@ def roll_back_now(
         "recorded": is_recorded,
         "message": message,
     }
-
-
-def user_name() -> str:
-    """Who sits at the keyboard, for the ledger."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "somebody"
 
 
 def _record(settings: Settings, name: str) -> bool:

@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from operate.terminal import JsonOption, ProblemOption, clear_errors, read_settings, show
+from operate.terminal import (
+    JsonOption,
+    ProblemOption,
+    clear_errors,
+    read_settings,
+    show,
+    user_name,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Rows that were refused, and putting them back.")
 
@@ -97,7 +104,6 @@ def release_command(
     as_json: JsonOption = False,
 ) -> None:
     """Put rows through ingest again by the rules of today; exit 1 when some are still refused."""
-    from operate.by_hand import user_name
     from operate.quarantine import QuarantineError, release
     from operate.quarantine_view import show_release
     from storage.quarantine import Selection

@@ -16,7 +16,7 @@ from learning.alert_rules import CHANNELS
 from operate.status_live import live_facts, live_lines
 from operate.status_sources import source_facts, source_lines
 from settings import Settings
-from storage import models, outbox, releases, reports, runs
+from storage import models, outbox, reports, runs
 from storage.channels import find_channel
 from storage.database import open_engine, reading, upgrade
 from storage.pointers import Pointer, acknowledgements, read_pointer
@@ -29,7 +29,7 @@ NEWEST_ALERTS = 8
 
 def read_status(settings: Settings, problem: str | None) -> dict[str, Any]:
     """Champion, live metric, drift, last runs, servers and alerts of each problem."""
-    with _tables(settings, problem) as connection:
+    with tables_of(settings, problem) as connection:
         names = (problem,) if problem else settings.active
         found = [_problem(settings, connection, name) for name in names]
         channels = {name: _channel(settings, connection, name) for name in CHANNELS}
@@ -51,7 +51,8 @@ def _channel(settings: Settings, connection: Connection, name: str) -> dict[str,
 
 
 @contextmanager
-def _tables(settings: Settings, problem: str | None) -> Iterator[Connection]:
+def tables_of(settings: Settings, problem: str | None) -> Iterator[Connection]:
+    """The tables, brought up to date; a problem that is not known is told as such."""
     if problem is not None:
         load_problem(problem, problem_folders(settings))
     upgrade(settings.sql_url)
@@ -193,56 +194,3 @@ def _spoken(channel: dict[str, Any]) -> str:
     if channel["is_enabled"]:
         return f"on, {channel['waiting']} waiting"
     return f"off ({channel.get('reason') or 'no address is set'})"
-
-
-def read_history(settings: Settings, problem: str | None, newest: int) -> dict[str, Any]:
-    """Releases and gate decisions, newest first."""
-    name = problem or settings.active[0]
-    with _tables(settings, problem) as connection:
-        acts = releases.release_history(connection, name, newest)
-        gates = reports.decisions_of(connection, name, "gate", newest)
-    return {
-        "problem": name,
-        "releases": [
-            {
-                "generation": row.generation,
-                "version": row.version,
-                "state": row.state,
-                "actor": row.actor,
-                "reason": row.reason,
-                "clock": row.clock,
-                "started_at": row.started_at,
-                "acknowledged_at": row.acknowledged_at,
-            }
-            for row in acts
-        ],
-        "gate": [
-            {
-                "version": row.evidence.get("version"),
-                "go": row.go,
-                "reason": row.reason,
-                "gain": row.evidence.get("gain"),
-                "clock": row.clock,
-                "decided_at": row.decided_at,
-            }
-            for row in gates
-        ],
-    }
-
-
-def show_history(found: dict[str, Any], console: Console) -> None:
-    """The ledger, for a person."""
-    table = Table("gen", "version", "state", "since", "who", "why", title=found["problem"])
-    for row in found["releases"]:
-        table.add_row(
-            str(row["generation"]),
-            str(row["version"]),
-            row["state"],
-            f"{row['started_at']:%Y-%m-%d %H:%M:%S}",
-            row["actor"],
-            row["reason"].replace("[", r"\["),
-        )
-    console.print(table)
-    refused = [row for row in found["gate"] if not row["go"]]
-    for row in refused:
-        console.print(f"version {row['version']} {row['reason']}", markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,3 +68,11 @@ def printable(value: Any) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in str(value)
     )
+
+
+def user_name() -> str:
+    """Who sits at the keyboard, for the ledger."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "somebody"

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from storage.bundles import write_atomically
 from storage.database import StorageError
+from storage.ledger_release import enter_release
 from storage.pointers import Former, Pointer, move_pointer, read_pointer
 from storage.tables import releases
 
@@ -86,12 +87,14 @@ def begin_release(
 
 
 def finish_release(connection: Connection, problem: str, generation: int, state: str) -> None:
-    """Close a release as ``promoted``, ``rolled_back_to`` or ``refused``."""
-    connection.execute(
+    """Close a release as ``promoted``, ``rolled_back_to`` or ``refused``; the ledger tells it."""
+    row = connection.execute(
         update(releases)
         .where(releases.c.problem == problem, releases.c.generation == generation)
         .values(state=state, acknowledged_at=datetime.now(UTC))
-    )
+        .returning(releases)
+    ).one()
+    enter_release(connection, row._asdict())
 
 
 class StaleReleaseError(StorageError):
@@ -178,6 +181,7 @@ def import_acts(connection: Connection, store: Path, problem: str) -> list[Act]:
             connection.execute(update(releases).where(*mine).values(row))
         else:
             connection.execute(insert(releases).values(row))
+        enter_release(connection, row)
         found.append(act)
     return found
 

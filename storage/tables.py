@@ -2,71 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Float,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time; SQLite forgets the zone, so it is put back on reading."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"found a time without a zone: {value!r}; expected aware UTC")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-Json = JSON().with_variant(JSONB(), "postgresql")
-BigId = BigInteger().with_variant(Integer, "sqlite")
-
-
-def _name(name: str, **options: Any) -> Column[Any]:
-    return Column(name, String(64), nullable=options.pop("nullable", False), **options)
-
-
-def _id() -> Column[Any]:
-    return Column("id", BigId, primary_key=True, autoincrement=True)
-
-
-def _time(name: str, nullable: bool = False) -> Column[Any]:
-    return Column(name, UtcDateTime(), nullable=nullable)
-
+from storage.columns import BigId as BigId  # noqa: PLC0414 - others import it from here
+from storage.columns import Json as Json  # noqa: PLC0414 - others import it from here
+from storage.columns import UtcDateTime as UtcDateTime  # noqa: PLC0414 - others import it from here
+from storage.columns import id_column as _id
+from storage.columns import metadata as metadata  # noqa: PLC0414 - others import it from here
+from storage.columns import name_column as _name
+from storage.columns import time_column as _time
 
 schemas = Table(
     "schemas",
@@ -318,6 +273,7 @@ models = Table(
     Column("metrics", Json, nullable=False),
     Column("reason", Text),
     Column("data_version", BigInteger),
+    Column("lineage", Json, comment="rows, problem file, code, libraries and seed"),
     _time("clock"),
     _time("trained_at"),
     UniqueConstraint("problem", "run_id"),
@@ -337,6 +293,25 @@ releases = Table(
     _time("clock"),
     _time("started_at"),
     _time("acknowledged_at", nullable=True),
+)
+
+# Written by storage.ledger alone: each row's hash is over the row and the hash before it.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    _time("at"),
+    _name("problem", nullable=True, comment="none: the whole installation"),
+    _name("act", comment="promoted, rolled_back_to, refused, token created, policy changed, …"),
+    Column("subject", String(128), nullable=False, comment="a version, a token, a policy's hash"),
+    Column("generation", BigInteger, comment="of a release"),
+    Column("actor", String(128), nullable=False),
+    _name("decided_by", comment="loop, canary, rollback, person"),
+    Column("reason", Text, nullable=False),
+    Column("evidence", Text, nullable=False, comment="JSON, as it was hashed"),
+    Column("previous_hash", String(64), nullable=False, unique=True),
+    Column("hash", String(64), nullable=False),
+    Index(None, "problem", "act", "seq"),
 )
 
 alerts = Table(

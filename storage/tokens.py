@@ -11,6 +11,8 @@ from sqlalchemy import Engine, insert, select, update
 
 from storage.credentials import SCOPES, Token, TokenError, hash_secret
 from storage.database import reading, writing
+from storage.ledger import Entry, append
+from storage.ledger_check import CREATED, REVOKED
 from storage.tables import tokens
 
 __all__ = [
@@ -30,8 +32,9 @@ def create_token(
     scopes: Iterable[str],
     label: str | None = None,
     expires_at: datetime | None = None,
+    actor: str = "a program",
 ) -> tuple[Token, str]:
-    """A new stored token and its plain text, which nobody can read again.
+    """A new stored token and its plain text, which nobody can read again; the ledger tells it.
 
     Raises TokenError for unknown or no scopes.
     """
@@ -50,8 +53,15 @@ def create_token(
         expires_at=expires_at,
     )
     row = {**msgspec.structs.asdict(token), "scopes": list(wanted)}
+    evidence = {
+        "scopes": list(wanted),
+        "secret_sha256": token.secret_sha256,
+        "expires_at": None if expires_at is None else expires_at.isoformat(),
+    }
     with writing(engine) as connection:
         connection.execute(insert(tokens).values(row))
+        reason = f"a token for {label}" if label else "a token without a label"
+        append(connection, Entry(None, CREATED, token.token_id, actor, reason, evidence))
     return token, f"{token.token_id}.{secret}"
 
 
@@ -68,8 +78,8 @@ def list_tokens(engine: Engine) -> tuple[Token, ...]:
     return tuple(token for token in load_tokens(engine) if token.revoked_at is None)
 
 
-def revoke_token(engine: Engine, token_id: str) -> None:
-    """Revoke a token; doing so twice changes nothing.
+def revoke_token(engine: Engine, token_id: str, actor: str = "a program") -> None:
+    """Revoke a token; doing so twice changes nothing. The ledger tells it.
 
     Raises TokenError when there is no such token.
     """
@@ -82,4 +92,5 @@ def revoke_token(engine: Engine, token_id: str) -> None:
         is_known = select(tokens.c.token_id).where(tokens.c.token_id == token_id)
         if connection.execute(is_known).first() is None:
             raise TokenError(f"no token has the id {token_id!r}; see `perennial token list`")
-        connection.execute(statement)
+        if connection.execute(statement).rowcount:
+            append(connection, Entry(None, REVOKED, token_id, actor, "revoked"))

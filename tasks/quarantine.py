@@ -18,6 +18,7 @@ from learning.validation import lenient, validate
 from learning.validation_schema import BatchRefusedError
 from storage import batches
 from storage.database import reading
+from storage.ledger import Entry, append
 from storage.observations import data_version, holds_batch
 from storage.quarantine import (
     Release,
@@ -67,7 +68,10 @@ def release_rows(
         for place, batch_id in enumerate(names):
             release_id = f"release:{run.run_id}:{place}"
             release = Release(release_id, by, reason, datetime.now(UTC), is_as_is)
-            claim_rows(connection, selection, batch_id, release)
+            n_rows = claim_rows(connection, selection, batch_id, release)
+            evidence = {"rows": n_rows, "batch": batch_id, "as_is": is_as_is}
+            act = Entry(run.name, "rows released", release_id, by, reason, evidence)
+            append(connection, act)
     return finish_releases(run)
 
 

@@ -21,9 +21,14 @@ class RollbackError(Exception):
 def roll_back(store: Path, problem: str, to: int | None, actor: str, reason: str) -> Pointer:
     """Point servers at a former bundle, or at version ``to``; needs files only.
 
-    The tables learn of it at the next run of the loop. Raises RollbackError when there is no such
-    bundle, BundleError when it is damaged.
+    The tables learn of it at the next run of the loop. Raises RollbackError when no reason is given
+    or there is no such bundle, BundleError when it is damaged.
     """
+    if not reason.strip():
+        raise RollbackError(
+            f"{problem}: a person's choice of version needs a reason, which the ledger keeps: "
+            "found none"
+        )
     try:
         pointer = read_pointer(store, problem)
     except msgspec.MsgspecError:

@@ -24,6 +24,7 @@ from storage.outbox import post
 from storage.problems import load_problem, problem_folders
 from storage.runs import abandon_dead_runs, commit_step, end_run, previous_run, start_run
 from storage.schemas import read_schema
+from tasks.policy import note_policy
 
 
 class BusyError(Exception):
@@ -150,6 +151,7 @@ def _begin(
         flow_run_id = str(flow_run.id) if flow_run is not None else None
         dead = abandon_dead_runs(connection, lease)
         run_id = start_run(connection, lease, flow, now, flow_run_id)
+        note_policy(connection, problem)
     if dead:
         logger.warning("{}: {} earlier runs ended without a word", problem.name, len(dead))
     return Run(settings, engine, problem, lease, run_id, flow, now)
