@@ -43,8 +43,13 @@ class BatchSchema:
         places = range(len(self.features))
         self.number_places = [place for place in places if features[place].kind == "numeric"]
         self.text_places = [place for place in places if features[place].kind != "numeric"]
+        self._number_index = np.array(self.number_places, dtype=np.intp)
         self._codes = {place: _exact_codes(features[place]) for place in self.text_places}
         self._single = {place: RowEncoder((features[place],)) for place in self.text_places}
+
+    def numbers_of(self, matrix: Numbers) -> Numbers:
+        """The columns of a matrix that are numeric features."""
+        return matrix.take(self._number_index, axis=1) if self.text_places else matrix
 
     def encode_texts(self, place: int, values: Sequence[Value]) -> tuple[Numbers, dict[int, str]]:
         """Codes of one categorical column, and what is wrong with which of its values."""

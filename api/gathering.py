@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import groupby
@@ -140,7 +139,7 @@ class Gathering:
             keys=[each.key for each in asked] if any(each.key for each in asked) else None,
             event_times=[each.event_time or now for each in asked],
             number_type="<f8",
-            numbers=(numbers[:, schema.number_places] if schema.text_places else numbers).tobytes(),
+            numbers=schema.numbers_of(numbers).tobytes(),
             texts=[[each.values[place] for each in asked] for place in schema.text_places],
             text_places=schema.text_places,
             predictions=[answer.prediction for answer in answers],
@@ -167,9 +166,10 @@ class Gathering:
             for one in taken:
                 _reply(one, None, refusal)
             return
-        names = record.predictions if record.probabilities is not None else ["value"] * len(taken)
-        for name, n_rows in Counter(names).items():
-            self._metrics.predicted(self._problem, str(name), n_rows)
+        is_class = record.probabilities is not None
+        names = list(map(str, record.predictions)) if is_class else ["value"] * len(taken)
+        for name in set(names):
+            self._metrics.predicted(self._problem, name, names.count(name))
         for one in taken:
             assert one.answer is not None
             _reply(one, one.answer.body, None)

@@ -84,10 +84,13 @@ class Intake:
         return _asked(body, values, self._pack(*encode(values, self._encoder)))
 
     def _packed(self, row: Sequence[Any]) -> bytes:
-        try:
-            return self._pack(*row)
-        except struct.error:  # a number is missing
-            return self._pack(*[NAN if value is None else value for value in row])
+        if None in row:  # a number is missing
+            row = list(row)
+            place = -1
+            for _ in range(row.count(None)):
+                place = row.index(None, place + 1)
+                row[place] = NAN
+        return self._pack(*row)
 
     def _encode(self, values: Sequence[Value]) -> list[Any] | None:
         """The row, or None when a category is spelled in a way that needs care."""
