@@ -131,7 +131,7 @@ FILES: dict[str, tuple[str, Bytes, Outcome]] = {
     "an error in JSON": ("csv", lambda f: b'{"error": "not found"}', Refused("no rows below it")),
     "gzip called csv": (
         "csv",
-        lambda f: gzip.compress(text(f).encode()),
+        lambda f: gzip.compress(text(f).encode(), mtime=0),
         Refused("found gzip data"),
     ),
     "Excel called csv": ("csv", lambda f: zipped(text(f).encode()), Refused("found zip or Excel")),
@@ -157,26 +157,34 @@ FILES: dict[str, tuple[str, Bytes, Outcome]] = {
     "csv called gzip": ("csv.gz", lambda f: text(f).encode(), Refused("found no gzip data")),
     "gzip cut short": (
         "csv.gz",
-        lambda f: gzip.compress(text(f).encode())[:-30],
+        lambda f: gzip.compress(text(f).encode(), mtime=0)[:-30],
         Refused("ends too early or is damaged"),
     ),
     "gzip with a wrong sum": (
         "csv.gz",
-        lambda f: flipped(gzip.compress(text(f).encode()), -6),
+        lambda f: flipped(gzip.compress(text(f).encode(), mtime=0), -6),
         Refused("the gzip data is damaged (CRC check failed"),
     ),
-    "gzip of nothing": ("csv.gz", lambda f: gzip.compress(b""), Refused("the file is empty")),
+    "gzip of nothing": (
+        "csv.gz",
+        lambda f: gzip.compress(b"", mtime=0),
+        Refused("the file is empty"),
+    ),
     "gzip of gzip": (
         "csv.gz",
-        lambda f: gzip.compress(gzip.compress(text(f).encode())),
+        lambda f: gzip.compress(gzip.compress(text(f).encode(), mtime=0)),
         Refused("found gzip data"),
     ),
     "gzip with rubbish behind": (
         "csv.gz",
-        lambda f: gzip.compress(text(f).encode()) + b"rubbish",
+        lambda f: gzip.compress(text(f).encode(), mtime=0) + b"rubbish",
         Refused("damaged"),
     ),
-    "a gzip bomb": ("csv.gz", lambda f: gzip.compress(bytes(80_000_000), 1), Refused("more than")),
+    "a gzip bomb": (
+        "csv.gz",
+        lambda f: gzip.compress(bytes(80_000_000), 1, mtime=0),
+        Refused("more than"),
+    ),
     "Parquet cut short": ("parquet", lambda f: arrow(f)[:-40], Refused("no readable Parquet")),
     "Parquet with a damaged page": (
         "parquet",

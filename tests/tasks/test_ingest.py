@@ -87,7 +87,7 @@ BROKEN = {
     "the file is empty": b"",
     "no rows below it": GOOD.head(0).to_csv(index=False).encode(),
     "max_bad_share": GOOD.assign(label="maybe").to_csv(index=False).encode(),
-    "found gzip data": gzip.compress(GOOD.to_csv(index=False).encode()),
+    "found gzip data": gzip.compress(GOOD.to_csv(index=False).encode(), mtime=0),
 }
 
 
