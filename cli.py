@@ -149,31 +149,12 @@ def drift(
         raise typer.Exit(1 if result.is_drifted else 0)
 
 
-@app.command()
-def serve(
-    problem: Annotated[list[str] | None, typer.Option(help="Problem to serve.")] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that answer.")] = None,
-    bundle: Annotated[str | None, typer.Option(help="Serve this bundle and no other.")] = None,
-) -> None:
-    """The API alone."""
-    from api.serve import fixed_settings
-    from api.serve import serve as serve_api
-    from storage.pointers import pointer_path
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def serve(arguments: Annotated[list[str] | None, typer.Argument(metavar="OPTIONS")] = None) -> None:
+    """The API alone; `perennial serve --help` tells its options."""
+    from operate.serve_command import main as serve_api
 
-    with clear_errors():
-        settings = _settings()
-        if bundle is not None:
-            settings, name = fixed_settings(settings, bundle)
-            problem = [name]
-        for name in problem or ():
-            if not pointer_path(settings.store, name).exists():
-                # Takes a while to import, and what is served needs it not.
-                from storage.problems import load_problem, problem_folders
-
-                load_problem(name, problem_folders(settings))
-        serve_api(settings, tuple(problem or settings.active), host, port, workers)
+    raise typer.Exit(serve_api(arguments or []))
 
 
 @app.command()

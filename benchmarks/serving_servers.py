@@ -52,7 +52,7 @@ class Running:
 def ours(home: Path, problem: str, *options: str) -> Server:
     """`perennial serve` with a token, validation, journal and metrics."""
     environment = {"PERENNIAL_HOME": str(home), "PERENNIAL_API_TOKEN": TOKEN}
-    command = (sys.executable, "-m", "cli", "serve", "--problem", problem, *options, "--port")
+    command = (sys.executable, "-m", "entry", "serve", "--problem", problem, *options, "--port")
     return Server("perennial", command, environment)
 
 

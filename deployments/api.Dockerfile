@@ -11,7 +11,7 @@ RUN useradd --system --uid 10001 --create-home perennial \
     && install -d -o perennial -g perennial /data
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
-COPY settings.py cli.py ./
+COPY settings.py cli.py entry.py ./
 COPY problems ./problems
 COPY operate ./operate
 COPY storage ./storage
@@ -23,4 +23,4 @@ VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/live', timeout=2)"]
-CMD ["python", "-m", "cli", "serve", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["python", "-m", "entry", "serve", "--host", "0.0.0.0", "--port", "8000"]

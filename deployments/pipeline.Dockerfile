@@ -11,7 +11,7 @@ RUN useradd --system --uid 10001 --create-home perennial \
     && install -d -o perennial -g perennial /data
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
-COPY settings.py cli.py prefect.yaml ./
+COPY settings.py cli.py entry.py prefect.yaml ./
 COPY problems ./problems
 COPY learning ./learning
 COPY storage ./storage

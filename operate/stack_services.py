@@ -141,7 +141,7 @@ def api_service(settings: Settings) -> Service:
     address = ("--host", settings.api_host, "--port", str(settings.api_port))
     return Service(
         name="api",
-        command=(sys.executable, "-m", "cli", "serve", *address),
+        command=(sys.executable, "-m", "entry", "serve", *address),
         env=common_environment(settings),
         ready=f"{api_url(settings)}/health/live",
         host=settings.api_host,

@@ -78,7 +78,7 @@ def test_addresses_of_other_kinds_are_refused(settings: Settings) -> None:
 def test_the_command_serves_it(bundle: Path, tmp_path: Path) -> None:
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli", "serve", "--bundle", bundle.as_uri(), "--port", str(port)],
+        [sys.executable, "-m", "entry", "serve", "--bundle", bundle.as_uri(), "--port", str(port)],
         cwd=CHECKOUT,
         env={
             "PATH": "/usr/bin:/bin",

@@ -1,0 +1,20 @@
+"""The console script `perennial`: `serve` starts without the libraries of all other commands."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command that was asked for."""
+    if sys.argv[1:2] == ["serve"]:
+        from operate.serve_command import main as serve
+
+        raise SystemExit(serve(sys.argv[2:]))
+    from cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()
