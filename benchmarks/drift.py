@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
+import os
 import statistics
-import subprocess
 import sys
 import time
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -120,33 +120,21 @@ def _stored(rows: Matrix) -> ReferenceStatistics:
 
 
 def memory(n: int) -> dict[str, Any]:
-    """Peak memory of a fresh process before and after its check, in MB, beside the window's."""
-    code = f"from benchmarks.drift import peak; peak({n})"
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    before, after = json.loads(done.stdout)
-    return {
-        "rows": n,
-        "window_mb": n * N_COLUMNS * 4 / 1e6,
-        "more_mb": after - before,
-    }
-
-
-def peak(n: int) -> None:
-    """Print the peak memory in MB before and after a check against 5,000 rows."""
+    """Most memory in MB that one check of n rows against 5,000 holds beside its window."""
     kept, current = summarise(window(STORED, 2), FEATURES), window(n, 1)
     check_drift(kept, current[:1_000], FEATURES, RULES)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    tracemalloc.start()
     check_drift(kept, current, FEATURES, RULES)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    sys.stdout.write(json.dumps([before, after]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return {"rows": n, "window_mb": current.nbytes / 1e6, "more_mb": peak / 1e6}
 
 
-def table(cells: list[dict[str, Any]], used: list[dict[str, Any]]) -> str:
+def table(cells: list[dict[str, Any]], used: list[dict[str, Any]], load: float) -> str:
     """The results as Markdown."""
     lines = [
         f"One check of {N_COLUMNS} columns, seconds (medians; all in turns on one machine).",
+        f"Load of the machine's {os.cpu_count()} cores meanwhile: {load:.1f}.",
         "",
         "| rows | limit: sort each column | ours, reference of 5,000 | of the limit "
         "| ours, reference of as many | of the limit | contiguous limit | scipy loop | Evidently |",
@@ -175,10 +163,11 @@ def main() -> None:
     sizes = SIZES[:2] if chosen.quick else SIZES
     cells = [measure(n, TURNS[n], n < SIZES[2] or chosen.full) for n in sizes]
     used = [memory(n) for n in sizes]
-    text = table(cells, used)
+    load = os.getloadavg()[1]
+    text = table(cells, used, load)
     if not chosen.quick:
         RESULTS.mkdir(exist_ok=True)
-        content = {"columns": N_COLUMNS, "cells": cells, "memory": used}
+        content = {"columns": N_COLUMNS, "cells": cells, "memory": used, "load": round(load, 1)}
         (RESULTS / "drift.json").write_text(json.dumps(content, indent=1) + "\n")
         (RESULTS / "drift.md").write_text(text)
     sys.stdout.write(text)
