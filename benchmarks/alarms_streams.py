@@ -11,7 +11,7 @@ from benchmarks.alarms_windows import read, upper_bound
 from learning.drift import DriftResult, check_drift
 from learning.drift_reference import ReferenceStatistics, summarise_stream
 from learning.generator import generate
-from learning.problem import DriftRules, Feature, GeneratorDrift
+from learning.problem import DriftKind, DriftRules, Feature, GeneratorDrift
 from learning.rows import Matrix, encode_features
 from settings import Settings
 from storage.problems import load_problem, problem_folders
@@ -20,7 +20,7 @@ RULES = DriftRules()
 REFERENCE, WINDOW, EVERY = 5_000, 1_000, 250
 DRIFT_AT, LAST = 10_000, 16_000
 PROBLEMS = ("linear", "maintenance", "churn", "credit")
-DRIFTS = ("sudden", "gradual", "recurring")
+DRIFTS: tuple[DriftKind, ...] = ("sudden", "gradual", "recurring")
 # Reference rows, and columns that are the target, know it, or are a clock.
 REAL = {
     "bike_sharing_hourly": (
@@ -53,13 +53,13 @@ def shipped_streams(n_streams: int) -> list[dict[str, Any]]:
     return [_shipped(name, drift, n_streams) for name in PROBLEMS for drift in DRIFTS]
 
 
-def _shipped(name: str, drift: str, n_streams: int) -> dict[str, Any]:
-    problem = load_problem(name, problem_folders(Settings(_env_file=None)))  # type: ignore[call-arg]
+def _shipped(name: str, drift: DriftKind, n_streams: int) -> dict[str, Any]:
+    problem = load_problem(name, problem_folders(Settings(_env_file=None)))
     delays, false_alarms, before = [], 0, 0
     for seed in range(n_streams):
         assert problem.generator is not None
         source = problem.generator.model_copy(update={"seed": problem.generator.seed + seed})
-        change = GeneratorDrift(kind=drift, of="inputs", start_row=DRIFT_AT)  # type: ignore[arg-type]
+        change = GeneratorDrift(kind=drift, of="inputs", start_row=DRIFT_AT)
         frame = generate(problem.model_copy(update={"generator": source}), LAST, drift=change)
         features = list(problem.features)
         rows = encode_features(frame, features)

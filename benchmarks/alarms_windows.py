@@ -33,7 +33,7 @@ def draw(kind: str, n: int, n_features: int, rng: np.random.Generator) -> Matrix
     if kind == "correlated":
         shared = rng.standard_normal((n, 1), dtype=np.float32)
         rows = np.sqrt(np.float32(1 - COMMON)) * rows + np.sqrt(np.float32(COMMON)) * shared
-    return rows
+    return np.asarray(rows)
 
 
 def raw_p_values(looks: Sequence[Look]) -> np.ndarray:
@@ -67,7 +67,7 @@ def evidently_default(reference: Matrix, current: Matrix) -> bool:
             drifted += distance >= 0.1
         else:
             drifted += stats.ks_2samp(left, right).pvalue < 0.05
-    return drifted >= 0.5 * reference.shape[1]
+    return bool(drifted >= 0.5 * reference.shape[1])
 
 
 def upper_bound(n_alarms: int, n: int) -> float:

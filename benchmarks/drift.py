@@ -19,6 +19,7 @@ import time
 import tracemalloc
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def measure(n: int, turns: int, with_rivals: bool) -> dict[str, Any]:
         "limit": lambda: sort_each(current),
         "limit_contiguous": lambda: sort_each(columns),
         **{
-            f"ours_{size}": lambda stored=stored: check_drift(stored, current, FEATURES, RULES)
+            f"ours_{size}": partial(check_drift, stored, current, FEATURES, RULES)
             for size, stored in kept.items()
         },
     }
