@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import typer
 
 import cli
 from api.app import create_app
+from operate.serve_command import make_parser
 from operate.stack_deploy import read_deployments
 from settings import CHECKOUT, Settings
 
@@ -42,7 +44,13 @@ def document(request: pytest.FixtureRequest) -> Path:
 def commands() -> dict[str, Any]:
     """Every command of `perennial` by its words, as `token create`."""
     root = typer.main.get_command(cli.app)
-    return dict(_below(root, ()))
+    return {**dict(_below(root, ())), "serve": _served()}
+
+
+def _served() -> Any:
+    """`serve` has a parser of its own."""
+    options = [SimpleNamespace(opts=action.option_strings) for action in make_parser()._actions]
+    return SimpleNamespace(params=options)
 
 
 def _below(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -70,7 +70,7 @@ def test_the_demo_is_told_of_the_persons_own_file_whatever_its_columns_are_calle
 
 def test_the_callers_own_environment_decides_nothing(checkout: Path) -> None:
     lines = make(checkout, "test", VIRTUAL_ENV="/elsewhere", PYTHONPATH="/elsewhere")
-    assert words(lines) == ["-m", "pytest", "-m", "not long"]
+    assert words(lines)[:4] == ["-m", "pytest", "-m", "not long"]
     assert not [line for line in lines if "/elsewhere" in line]
     assert "UV_PYTHON_DOWNLOADS=never" in lines
 
