@@ -12,6 +12,7 @@ import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from api.answer import build_answer
+from api.canary import answering
 from api.decoder import decode_predict, encode, values_in_order
 from api.errors import ApiError
 from api.exchange import read_body, send_json
@@ -109,6 +110,7 @@ class Explained:
         model = self._slot.model
         if model is None:
             raise no_model()
+        model = answering(model, content)
         values = values_in_order(decode_predict(content), model.encoder)
         row = encode(values, model.encoder)
         return model, await self._slot.explainers.explain(model, values, row)

@@ -9,6 +9,7 @@ from typing import Literal
 from fastapi import Response
 from pydantic import BaseModel
 
+from api.info import candidate_of
 from api.live import Figure, figures
 from api.predict import no_model
 from api.routes import AskedRuntime, AskedSlot, Reading
@@ -19,6 +20,15 @@ STALE_BACKLOG_SECONDS = 20.0
 METRICS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
+class Beside(BaseModel):
+    """A version that may take over: it is tried in the shadow, or answers a share of requests."""
+
+    version: str
+    state: Literal["shadow", "canary"]
+    share: float
+    refused: str | None
+
+
 class Health(BaseModel):
     """How one problem's service is."""
 
@@ -27,6 +37,7 @@ class Health(BaseModel):
     model_version: str | None
     journal_backlog: int
     last_run_age_seconds: float | None
+    candidate: Beside | None = None
 
 
 class Alive(BaseModel):
@@ -42,6 +53,7 @@ async def health(runtime: AskedRuntime, slot: AskedSlot) -> Health:
     status: Literal["ok", "degraded", "unavailable"] = "degraded" if reasons else "ok"
     if slot.model is None:
         status = "unavailable"
+    found = candidate_of(slot)
     age = None if fact.last_run_ended is None else max(0.0, time.time() - fact.last_run_ended)
     return Health(
         status=status,
@@ -49,6 +61,7 @@ async def health(runtime: AskedRuntime, slot: AskedSlot) -> Health:
         model_version=slot.model.manifest.version if slot.model else None,
         journal_backlog=runtime.recorder.n_backlog,
         last_run_age_seconds=age,
+        candidate=None if found is None else Beside.model_validate(found),
     )
 
 
@@ -87,9 +100,10 @@ def _reasons(runtime: Runtime, slot: Slot) -> list[str]:
         reasons.append("no model has been promoted yet")
     if slot.refusal is not None:
         # The cause's name only: the reason holds names of files and nodes.
-        reasons.append(
-            f"a newer bundle was refused ({slot.refusal.code}): the last good one answers"
-        )
+        newer = "a newer bundle"
+        if slot.model is not None and slot.model.pointer == slot.pointer:
+            newer = "the candidate"
+        reasons.append(f"{newer} was refused ({slot.refusal.code}): the last good one answers")
     recorder, drainer = runtime.recorder, runtime.drainer
     n_backlog, oldest = recorder.n_backlog, recorder.oldest_seconds
     is_late = oldest > STALE_BACKLOG_SECONDS

@@ -35,6 +35,7 @@ async def model_info(slot: AskedSlot) -> dict[str, Any]:
         "sha256": pointer.bundle,
         "generation": pointer.generation,
         "state": "champion",
+        "candidate": candidate_of(slot),
         "task": manifest.task,
         "model_kind": manifest.model_kind,
         "trained_at": manifest.trained_at,
@@ -49,6 +50,26 @@ async def model_info(slot: AskedSlot) -> dict[str, Any]:
         "mlflow_run_id": manifest.mlflow_run_id,
     }
     return {key: plain(value) for key, value in info.items()}
+
+
+def candidate_of(slot: Slot) -> dict[str, Any] | None:
+    """The version that may take over: in the shadow, or as canary with its share of requests.
+
+    ``refused`` is the code of why it does not answer here.
+    """
+    model = slot.model
+    if model is None or model.pointer.candidate is None:
+        return None
+    found = model.pointer.candidate
+    is_refused = slot.refusal is not None and model.canary is None
+    return {
+        "version": found.version,
+        "sha256": found.bundle,
+        "state": found.role,
+        "share": found.share,
+        "since": model.pointer.moved_at,
+        "refused": slot.refusal.code if is_refused and slot.refusal else None,
+    }
 
 
 async def drift_report(

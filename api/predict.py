@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from starlette.types import Receive, Scope, Send
 
+from api.canary import fault
 from api.decoder import decode_predict
 from api.errors import ApiError
 from api.exchange import read_body, send_json
 from api.gathering import Gathering, Waiting
+from api.intake import Asked
 from api.runtime import Runtime
+from api.session import ServedModel
 
 
 def no_model() -> ApiError:
@@ -45,7 +48,7 @@ class Predict:
             raise no_model()
         asked = model.intake.read(content)
         if asked.prediction_id is None:
-            await send_json(send, await self._gathering.ask(model, asked))
+            await send_json(send, await self._ask(model, asked, content))
             return
         async with self._runtime.claims.hold(self._problem, asked.prediction_id):
             body = await self._runtime.answers.find(self._problem, asked.prediction_id)
@@ -57,8 +60,23 @@ class Predict:
         # Read again, because there was a wait: the newest model answers.
         model = self._slot.model
         assert model is not None
-        asked = model.intake.read(content)
-        return await self._gathering.ask(model, asked)
+        return await self._ask(model, model.intake.read(content), content)
+
+    async def _ask(self, model: ServedModel, asked: Asked, content: bytes) -> bytes:
+        """The answer of the model, or of its canary; of the model as well where a canary fails."""
+        canary = model.canary
+        if canary is None or not canary.takes(asked, content):
+            return await self._gathering.ask(model, asked)
+        try:
+            return await self._gathering.ask(canary.model, canary.model.intake.read(content))
+        except Exception as error:
+            why = fault(error)
+            if why is None:
+                raise
+        body = await self._gathering.ask(model, asked)
+        # The model could answer: then the request was not to blame.
+        self._slot.blame(canary, why)
+        return body
 
     def knows(self, authorization: bytes) -> bool:
         """Whether the token in a header may ask, however often it does."""
@@ -80,7 +98,11 @@ class Predict:
         if model is None:
             return None
         asked = model.intake.read(content)
-        return None if asked.prediction_id is not None else self._gathering.add(model, asked)
+        if asked.prediction_id is not None:
+            return None
+        if model.canary is not None and model.canary.takes(asked, content):
+            return None
+        return self._gathering.add(model, asked)
 
     @property
     def _gathering(self) -> Gathering:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
@@ -18,6 +18,9 @@ from storage.encoding import RowEncoder
 from storage.manifest import Manifest, RiskBand
 from storage.pointers import Pointer
 
+if TYPE_CHECKING:
+    from api.canary import Canary
+
 OUTPUTS = ["output"]
 WARM_UP_ROWS = 20
 REASON_LIMIT = 300
@@ -26,7 +29,10 @@ SEVERITY_FATAL = 4
 
 @dataclass(frozen=True)
 class ServedModel:
-    """Everything an answer needs; replaced as a whole, never changed."""
+    """Everything an answer needs; replaced as a whole, never changed.
+
+    ``canary`` answers a share of the requests instead.
+    """
 
     pointer: Pointer
     manifest: Manifest
@@ -36,6 +42,11 @@ class ServedModel:
     intake: Intake
     bands: tuple[RiskBand, ...]
     schema: BatchSchema
+    canary: Canary | None = None
+
+    def is_named_by(self, pointer: Pointer) -> bool:
+        """Whether a pointer names this very bundle."""
+        return (self.pointer.bundle, self.pointer.version) == (pointer.bundle, pointer.version)
 
     def score(self, row: list[float]) -> list[float]:
         """Probabilities of the classes, or one value, for one encoded row."""

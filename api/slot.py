@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import msgspec
 from loguru import logger
 
+from api.canary import BUNDLE, Canary, load_beside
 from api.explain_shelf import Shelf
 from api.metrics import Metrics
 from api.session import ServedModel, load_model
@@ -30,7 +31,6 @@ from storage.pointers import (
 
 POLL_SECONDS = 0.05
 STAY_SECONDS = 1.0
-BUNDLE = re.compile("[0-9a-f]{64}")
 # Causes that may pass by themselves, as when a shared store shows its files late.
 PASSING = frozenset({"missing", "truncated"})
 
@@ -42,15 +42,16 @@ class Slot:
         self.problem = problem
         self.model: ServedModel | None = None
         self.refusal: BundleError | None = None
+        self.pointer: Pointer | None = None
         self.explainers = Shelf(store, problem)
         self._store = store
         self._memory = memory / f"{problem}.json"
         self._metrics = metrics
         self._worker = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
         self._seen: tuple[int, ...] | None = None
-        self._pointer: Pointer | None = None
         self._refused: tuple[int | None, str] | None = None
         self._unsaid: Acknowledgement | None = None
+        self._blamed: tuple[Canary, str] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"slot-{problem}", daemon=True)
 
@@ -73,6 +74,8 @@ class Slot:
         stayed_at = time.monotonic()
         while not self._stop.wait(POLL_SECONDS):
             try:
+                if self._blamed is not None:
+                    self._set_aside(*self._blamed)
                 self._look()
                 if time.monotonic() - stayed_at >= STAY_SECONDS:
                     stayed_at = time.monotonic()
@@ -84,8 +87,8 @@ class Slot:
         if self._unsaid is not None:
             self._say(self._unsaid)
         stay(self._store, self.problem, self._worker)
-        if self.refusal is not None and self.refusal.code in PASSING and self._pointer:
-            self._take(self._pointer)
+        if self.refusal is not None and self.refusal.code in PASSING and self.pointer:
+            self._take(self.pointer)
 
     def _look(self) -> None:
         signature = _signature(pointer_path(self._store, self.problem))
@@ -102,31 +105,59 @@ class Slot:
                 self._refuse(BundleError("pointer", "the pointer's file is gone"), None)
         elif pointer.problem != self.problem or not BUNDLE.fullmatch(pointer.bundle):
             self._refuse(BundleError("pointer", "the pointer names no bundle of ours"), pointer)
-        elif pointer != self._pointer or self.refusal is not None:
+        elif pointer != self.pointer or self.refusal is not None:
             self._take(pointer)
 
     def _take(self, pointer: Pointer) -> None:
         """Serve a pointer's bundle, or refuse it and go on as before."""
-        self._pointer = pointer
+        self.pointer = pointer
         served = self.model.pointer if self.model else None
         if served is not None and pointer.generation < served.generation:
             found = f"found generation {pointer.generation} after {served.generation}"
             self._refuse(BundleError("generation", f"{found}; it only grows"), pointer)
             return
         try:
-            model = load_model(self._store, pointer)
-            if self.model is not None and not _was_served(pointer):
-                refuse_slow(model, self.model)
+            model = self._load(pointer)
+            if model is not self.model:
+                self._swap(model)
+            canary = load_beside(self._store, pointer, model)
         except BundleError as error:
             self._refuse(error, pointer)
             return
-        self._swap(model)
+        if canary is not None:
+            # One reference: whoever reads it has both, or the champion alone.
+            self.model = replace(model, canary=canary)
+        self.refusal = self._refused = None
         self._say(Acknowledgement(self._worker, pointer.generation, pointer.generation))
         self._remember(pointer)
 
+    def _load(self, pointer: Pointer) -> ServedModel:
+        """The model that a pointer names; what is loaded already is not loaded again."""
+        served = self.model
+        if served is None:
+            return load_model(self._store, pointer)
+        if served.pointer == pointer:
+            return served
+        if served.is_named_by(pointer):
+            return replace(served, pointer=pointer, canary=None)
+        if served.canary is not None and served.canary.model.is_named_by(pointer):
+            return replace(served.canary.model, pointer=pointer)
+        model = load_model(self._store, pointer)
+        if not _was_served(pointer):
+            refuse_slow(model, served)
+        return model
+
+    def blame(self, canary: Canary, why: str) -> None:
+        """Note that a canary failed where the champion did not; it is set aside at once."""
+        self._blamed = canary, why
+
+    def _set_aside(self, canary: Canary, why: str) -> None:
+        self._blamed = None
+        if self.model is not None and self.model.canary is canary:
+            self._refuse(BundleError("answer", why), self.model.pointer)
+
     def _swap(self, model: ServedModel) -> None:
         self.model = model
-        self.refusal = self._refused = None
         self._metrics.swapped(self.problem, model.manifest.version)
         pointer = model.pointer
         logger.info(
@@ -138,6 +169,8 @@ class Slot:
 
     def _refuse(self, error: BundleError, pointer: Pointer | None) -> None:
         self.refusal = error
+        if self.model is not None and self.model.canary is not None:
+            self.model = replace(self.model, canary=None)
         generation = pointer.generation if pointer else None
         if self._refused == (generation, str(error)):
             return
@@ -178,8 +211,8 @@ class Slot:
         refusal = self.refusal or BundleError("pointer", "there is no pointer")
         self._swap(model)
         self.refusal = refusal
-        if self._pointer is not None:
-            self._say_refused(refusal, self._pointer)
+        if self.pointer is not None:
+            self._say_refused(refusal, self.pointer)
 
 
 def _was_served(pointer: Pointer) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from storage.bundles import write_atomically
+from storage.candidates import Candidate
 
 ALIVE_SECONDS = 3.0
 
@@ -30,6 +31,7 @@ class Pointer(msgspec.Struct, frozen=True):
     """The bundle to serve. ``generation`` only grows.
 
     ``former`` are the bundles served before it, newest first: a rollback needs no database.
+    ``candidate`` may take over: servers load it as well.
     """
 
     problem: str
@@ -40,10 +42,14 @@ class Pointer(msgspec.Struct, frozen=True):
     actor: str = "loop"
     reason: str = ""
     former: tuple[Former, ...] = ()
+    candidate: Candidate | None = None
 
 
 class Acknowledgement(msgspec.Struct, frozen=True):
-    """What one server process says of a generation: it answers with it, or why it refuses."""
+    """What one server process says of a generation: it answers with it, or why it refuses.
+
+    It may answer with a generation's champion and refuse its candidate.
+    """
 
     worker: str
     generation: int

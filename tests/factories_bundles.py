@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from onnx import TensorProto, helper, numpy_helper
 
 from storage.bundles import sha256, write_bundle
+from storage.candidates import Candidate, Role
 from storage.manifest import FeatureSpec, Golden, Manifest, RiskBand
-from storage.pointers import Pointer, move_pointer
+from storage.pointers import Pointer, move_pointer, read_pointer
 
 OPSET = 17
 IR_VERSION = 8
@@ -174,6 +176,23 @@ def promote(
     pointer = Pointer(problem, generation, version, bundle, datetime.now(UTC))
     move_pointer(store, pointer)
     return pointer
+
+
+def stand_beside(
+    store: Path,
+    generation: int,
+    version: int,
+    bundle: str | None = None,
+    share: float = 0.5,
+    role: Role = "canary",
+) -> Candidate:
+    """The candidate that the pointer names from now on, beside whatever is served."""
+    pointer = read_pointer(store, "demo")
+    assert pointer is not None
+    bundle = bundle or write_version(store, version)
+    candidate = Candidate(str(version), bundle, role, share)
+    move_pointer(store, replace(pointer, generation=generation, candidate=candidate))
+    return candidate
 
 
 def promote_version(store: Path, version: int, problem: str = "demo") -> Pointer:

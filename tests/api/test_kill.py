@@ -18,11 +18,12 @@ import pytest
 from sqlalchemy import Engine, select
 
 from settings import Settings
+from storage.candidates import position
 from storage.database import open_engine, reading
 from storage.pointers import acknowledgements
 from storage.tables import feedback, predictions
 from tests.api.servers import ServerProcess, free_port, wait_until
-from tests.factories_bundles import promote_version
+from tests.factories_bundles import promote, promote_version, stand_beside, write_version
 
 N_CLIENTS = 4
 
@@ -169,6 +170,87 @@ def test_swaps_and_kills_lose_double_and_mistake_nothing(
         wait_until(lambda: len(list((settings.home / "journal").glob("[!.]*"))) == workers, 30)
         assert server.stop() == 0
     assert len(traffic.answers) > 50 * n_kills
+    engine = open_engine(settings.sql_url)
+    check_sql(engine, traffic)
+    engine.dispose()
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Who answers once all servers follow: a champion, and a candidate for its share."""
+
+    champion: int
+    candidate: int = 0
+    share: float = 0.0
+
+    def version(self, key: str) -> int:
+        """The version whose answer a key gets."""
+        return self.candidate if self.is_chosen(key) else self.champion
+
+    def is_chosen(self, key: str) -> bool:
+        """Whether the candidate answers a key."""
+        return position("demo", str(self.candidate), key) < self.share
+
+
+@dataclass
+class CanaryTraffic(Traffic):
+    """Clients with keys, who know which version must answer while nothing moves."""
+
+    settled: Settled | None = None
+    n_judged: int = 0
+
+    def run(self) -> None:
+        """One client, until told to stop."""
+        with httpx.Client(base_url=self.address, timeout=10) as client:
+            while not self.stop.is_set():
+                key, before = uuid4().hex, self.settled
+                answer = self._ask(client, "/predict", {"features": [1], "key": key})
+                if answer is None:
+                    continue
+                version = int(str(answer["model_version"]))
+                if answer["prediction"] != version:
+                    self.complaints.append(f"{answer} is not of version {version}")
+                if before is not None and before is self.settled:
+                    self.n_judged += 1
+                    if version != before.version(key):
+                        self.complaints.append(f"{key}: {answer} while {before}")
+                self.answers[str(answer["prediction_id"])] = answer
+
+
+def settle(settings: Settings, traffic: CanaryTraffic, generation: int, settled: Settled) -> None:
+    """Wait until all servers follow, then until some were asked."""
+
+    def all_follow() -> bool:
+        words = acknowledgements(settings.store, "demo")
+        return bool(words) and all(word.serving_generation >= generation for word in words)
+
+    wait_until(all_follow)
+    traffic.settled = settled
+    n_before = traffic.n_judged
+    wait_until(lambda: traffic.n_judged > n_before + 8)
+    traffic.settled = None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [3, pytest.param(1, marks=pytest.mark.long)])
+def test_canaries_that_come_and_go_answer_their_share_and_nothing_else(
+    settings: Settings, workers: int
+) -> None:
+    chance = random.Random(workers)
+    with serving(settings, workers) as server:
+        traffic = CanaryTraffic(server.address)
+        with under(traffic):
+            champion = 1
+            for generation in range(2, 22, 2):
+                candidate, share = champion + generation, chance.choice([0.1, 0.5, 1.0])
+                stand_beside(settings.store, generation, candidate, share=share)
+                settle(settings, traffic, generation, Settled(champion, candidate, share))
+                champion = candidate if chance.random() < 0.5 else champion
+                bundle = write_version(settings.store, champion)
+                promote(settings.store, bundle, generation + 1, str(champion))
+                settle(settings, traffic, generation + 1, Settled(champion))
+        assert traffic.complaints == []
+        assert server.stop() == 0
     engine = open_engine(settings.sql_url)
     check_sql(engine, traffic)
     engine.dispose()
