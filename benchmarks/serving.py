@@ -23,7 +23,7 @@ import joblib
 from benchmarks import serving_servers as servers
 from benchmarks.serving_client import Load, run_load
 from benchmarks.serving_models import Case, make_case, promote_next
-from benchmarks.serving_rivals import PIPELINE
+from benchmarks.serving_rivals import PIPELINE, mlflow_bodies, save_for_mlflow
 from benchmarks.serving_servers import TOKEN, Running, Server
 from benchmarks.serving_table import table
 
@@ -32,6 +32,7 @@ CASES = (("credit", "linear"), ("credit", "boosting"), ("linear", "linear"))
 CONNECTIONS = (1, 8, 32)
 OURS, LIMIT = "perennial", "bare uvicorn + ONNX Runtime"
 TYPED, PICKLED = "FastAPI + pydantic + ONNX Runtime", "FastAPI + joblib + pandas"
+MLFLOW = "mlflow models serve"
 
 
 def main() -> None:
@@ -58,7 +59,6 @@ def main() -> None:
         "cases": cases,
         "swaps": swaps,
         "start": start,
-        "not_measured": {"mlflow models serve": "needs an environment and a server of its own"},
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "serving.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -85,7 +85,8 @@ def measure_case(case: Case, home: Path, seconds: float, rounds: int) -> dict[st
         pair = {OURS: own, LIMIT: limit}
         _measure_in_turns(pair, bodies, seconds, rounds, found)
     for rival in rivals[1:]:
-        found[rival.name] = _measure_alone(rival, case, bodies, seconds)
+        found[rival.name] = _measure_alone(rival, case.bodies[0], bodies, seconds)
+    found[MLFLOW] = _measure_mlflow(case, bundle, seconds)
     for name, entry in found.items():
         entry["ratio_to_limit"] = {
             load["connections"]: load["requests_per_second"] / base["requests_per_second"]
@@ -103,17 +104,26 @@ def _measure_in_turns(
         runs: dict[str, list[Load]] = {name: [] for name in pair}
         for _ in range(rounds):
             for name, server in pair.items():
-                runs[name].append(run_load(server.address, bodies, TOKEN, connections, seconds))
+                runs[name].append(run_load(server.url, bodies, TOKEN, connections, seconds))
         for name in pair:
             loads[name].append(asdict(_middle(runs[name])))
     for name, server in pair.items():
         found[name] = {"loads": loads[name], "memory_mb": server.memory_mb}
 
 
-def _measure_alone(server: Server, case: Case, bodies: Path, seconds: float) -> dict[str, Any]:
-    with servers.running(server, case.bodies[0]) as rival:
+def _measure_mlflow(case: Case, bundle: Path, seconds: float) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        model = save_for_mlflow(case.fitted.pipeline, Path(folder))
+        asked = mlflow_bodies(bundle, case.rows)
+        bodies = Path(folder) / "bodies.txt"
+        bodies.write_bytes(b"\n".join(asked))
+        return _measure_alone(servers.mlflow(MLFLOW, model), asked[0], bodies, seconds)
+
+
+def _measure_alone(server: Server, first: bytes, bodies: Path, seconds: float) -> dict[str, Any]:
+    with servers.running(server, first) as rival:
         loads = [
-            asdict(run_load(rival.address, bodies, TOKEN, connections, seconds))
+            asdict(run_load(rival.url, bodies, TOKEN, connections, seconds))
             for connections in CONNECTIONS
         ]
         return {"loads": loads, "memory_mb": rival.memory_mb}
@@ -129,7 +139,7 @@ def measure_swaps(case: Case, home: Path, seconds: float) -> dict[str, Any]:
     """Seconds with a hot swap each, against steady ones."""
     bodies = home / "bodies.txt"
     with servers.running(servers.ours(home, case.problem), case.bodies[0]) as own:
-        steady = run_load(own.address, bodies, TOKEN, 8, seconds)
+        steady = run_load(own.url, bodies, TOKEN, 8, seconds)
         stop = threading.Event()
 
         def swap() -> None:
@@ -138,7 +148,7 @@ def measure_swaps(case: Case, home: Path, seconds: float) -> dict[str, Any]:
 
         swapping = threading.Thread(target=swap)
         swapping.start()
-        swapped = run_load(own.address, bodies, TOKEN, 8, seconds)
+        swapped = run_load(own.url, bodies, TOKEN, 8, seconds)
         stop.set()
         swapping.join()
     return {

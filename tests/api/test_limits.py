@@ -101,6 +101,9 @@ def test_only_so_many_requests_are_answered_at_once() -> None:
 
 def test_what_watches_a_process_gets_through_when_it_is_busiest() -> None:
     limits = make(n_at_once=0)
+    with pytest.raises(ApiError) as refusal:
+        limits.enter("/predict")
+    assert refusal.value.code == "overloaded"
     for path in ("/health", "/health/live", "/problems/demo/health/ready", "/metrics"):
         limits.enter(path)
         limits.leave()
@@ -119,6 +122,9 @@ def test_a_request_that_fails_is_counted_out() -> None:
 
     asyncio.run(ask())
     limits.enter("/")
+    with pytest.raises(ApiError) as refusal:
+        limits.enter("/")
+    assert refusal.value.status == 503
 
 
 def test_a_token_that_asks_too_fast_is_told_when_to_come_again(settings: Settings) -> None:

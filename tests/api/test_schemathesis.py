@@ -130,4 +130,4 @@ def test_the_normal_run_has_thousands_of_cases() -> None:
 def test_every_answer_is_as_described_at_length(
     api: Api, description: Any, method: str, path: str
 ) -> None:
-    hold_all(api, description, method, f"/problems/demo{path}", 20 * BODY_CASES)
+    assert hold_all(api, description, method, f"/problems/demo{path}", 20 * BODY_CASES)

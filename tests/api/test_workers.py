@@ -153,8 +153,11 @@ def test_a_dead_worker_is_replaced_and_a_stop_ends_all(
 @pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed(server: ServerProcess) -> None:
     workers = server.worker_ids()
+    assert len(workers) == N_WORKERS
+    assert not gone(workers[:1])
     server.kill()
     wait_until(lambda: gone(workers), 20)
+    assert not server.answers()
 
 
 @pytest.mark.slow
