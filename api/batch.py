@@ -18,9 +18,9 @@ from api.batch_body import Body, send_bytes
 from api.batch_json import JsonReader
 from api.batch_request import ARROW, CSV, JSON, OnError, header, media_type, on_error_of
 from api.batch_rows import Rows
-from api.batch_score import Decisions, decide, new_ids, records, score
+from api.batch_score import Decisions, Made, decide, new_ids, records, score
+from api.endpoint import Endpoint
 from api.errors import ApiError
-from api.predict import no_model
 from api.runtime import Runtime
 from api.session import ServedModel
 from api.sql import find_answers
@@ -74,16 +74,13 @@ class Reader:
         return self._json.read(content)
 
 
-class PredictBatch:
+class PredictBatch(Endpoint):
     """The endpoint of one problem."""
 
     required_scope = "predict"
 
     def __init__(self, runtime: Runtime, problem: str, path: str) -> None:
-        self._runtime = runtime
-        self._problem = problem
-        self.path = path
-        self._slot = runtime.slots[problem]
+        super().__init__(runtime, problem, path)
         self._reader: Reader | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,9 +97,7 @@ class PredictBatch:
     async def _answer(self, asked: Asked) -> bytes:
         compute, size = self._runtime.workroom.compute, len(asked.content)
         # Read once: this request is this version's to the end.
-        model = self._slot.model
-        if model is None:
-            raise no_model()
+        model = self._served()
         if self._reader is None or self._reader.model is not model:
             self._reader = Reader(model)
         reader = self._reader
@@ -210,9 +205,9 @@ def _score(problem: str, reader: Reader, rows: Rows, answers: Answers, asked: As
         return _score(problem, reader, rows, answers, asked)
     ids = new_ids(part.prediction_ids, len(part))
     decisions = decide(model, output)
-    made = records(problem, model, reader.schema, part, ids, decisions, answers.now)
+    made = Made(problem, model, part, ids, decisions, answers.now)
     answers.fill(indices, ids, decisions)
-    return Done(decisions, list(made), _encode(answers, asked.wants_arrow))
+    return Done(decisions, list(records(made)), _encode(answers, asked.wants_arrow))
 
 
 def _encode(answers: Answers, is_arrow: bool) -> bytes:

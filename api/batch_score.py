@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.answer import DEFAULT_THRESHOLD
-from api.batch_rows import BatchSchema, Rows
+from api.batch_rows import Rows
 from api.session import ServedModel
 from storage.prediction_batches import BatchRecord
 from storage.records import encode_record
@@ -90,25 +90,28 @@ def new_ids(wanted: Sequence[str | None] | None, n_rows: int) -> list[str]:
     return [name or other for name, other in zip(wanted, fresh, strict=True)]
 
 
-def records(
-    problem: str,
-    model: ServedModel,
-    schema: BatchSchema,
-    rows: Rows,
-    prediction_ids: list[str],
-    decisions: Decisions,
-    now: datetime,
-) -> Iterator[tuple[BatchRecord, bytes]]:
+@dataclass(frozen=True)
+class Made:
+    """Rows and what a model decided of each of them at a moment."""
+
+    problem: str
+    model: ServedModel
+    rows: Rows
+    prediction_ids: list[str]
+    decisions: Decisions
+    now: datetime
+
+
+def records(made: Made) -> Iterator[tuple[BatchRecord, bytes]]:
     """The rows as journal records with their bytes, each small enough to be drained at once."""
+    rows = made.rows
     row_bytes = rows.numbers.itemsize * max(1, rows.numbers.shape[1])
     step = max(1, min(ROWS_PER_RECORD, RECORD_BYTES // row_bytes))
     pending = [(start, min(start + step, len(rows))) for start in range(0, len(rows), step)]
     pending.reverse()
     while pending:
         start, end = pending.pop()
-        record = _record(
-            problem, model, schema, rows, prediction_ids, decisions, now, slice(start, end)
-        )
+        record = _record(made, slice(start, end))
         payload = encode_record(record)
         if len(payload) > 2 * RECORD_BYTES and end - start > 1:  # long texts
             middle = (start + end) // 2
@@ -117,32 +120,24 @@ def records(
             yield record, payload
 
 
-def _record(
-    problem: str,
-    model: ServedModel,
-    schema: BatchSchema,
-    rows: Rows,
-    prediction_ids: list[str],
-    decisions: Decisions,
-    now: datetime,
-    part: slice,
-) -> BatchRecord:
-    manifest = model.manifest
+def _record(made: Made, part: slice) -> BatchRecord:
+    rows, decisions, now = made.rows, made.decisions, made.now
+    manifest = made.model.manifest
     numbers = rows.numbers[part]
     if numbers.dtype != np.float32:
         numbers = numbers.astype("<f8", copy=False)
     times = rows.event_times
     return BatchRecord(
-        problem=problem,
+        problem=made.problem,
         model_version=manifest.version,
         created_at=now,
-        prediction_ids=prediction_ids[part],
+        prediction_ids=made.prediction_ids[part],
         keys=rows.keys[part] if rows.keys else None,
         event_times=[moment or now for moment in times[part]] if times else None,
         number_type=numbers.dtype.str,
         numbers=numbers.tobytes(),
         texts=[column[part] for column in rows.texts],
-        text_places=schema.text_places,
+        text_places=made.model.schema.text_places,
         predictions=decisions.predictions[part],
         probabilities=decisions.probabilities[part] if decisions.probabilities else None,
         class_names=list(manifest.classes) if manifest.task == "multiclass" else [],

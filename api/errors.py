@@ -38,6 +38,16 @@ class ClientGoneError(Exception):
     """The client hung up before its request was read."""
 
 
+def no_model() -> ApiError:
+    """The refusal before a problem has its first model."""
+    return ApiError(
+        503,
+        "no_model",
+        "no model has been promoted yet; it answers by itself as soon as one is",
+        {"Retry-After": "5"},
+    )
+
+
 def storage_unavailable() -> ApiError:
     """The refusal while the database does not answer."""
     return ApiError(

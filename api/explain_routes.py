@@ -14,13 +14,14 @@ from starlette.types import Message, Receive, Scope, Send
 from api.answer import build_answer
 from api.canary import answering
 from api.decoder import decode_predict, encode, values_in_order
+from api.endpoint import Endpoint
 from api.errors import ApiError
 from api.exchange import read_body, send_json
 from api.explain_parts import ExplanationError
 from api.explain_shelf import UNAVAILABLE
 from api.explain_stored import load_former
 from api.info import prediction
-from api.predict import Predict, no_model
+from api.predict import Predict
 from api.runtime import Runtime
 from api.session import ServedModel
 from api.sql import find_bundle
@@ -32,23 +33,16 @@ WORDS = {"true": True, "1": True, "false": False, "0": False}
 _json = msgspec.json.Encoder()
 
 
-class Explain:
+class Explain(Endpoint):
     """Explains what the model says of some features; nothing is stored."""
 
     required_scope = "predict"
-
-    def __init__(self, runtime: Runtime, problem: str, path: str) -> None:
-        self._runtime = runtime
-        self._slot = runtime.slots[problem]
-        self.path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the prediction and its explanation."""
         self._runtime.gate.check(scope, self.required_scope)
         body = decode_predict(await read_body(scope, receive))
-        model = self._slot.model
-        if model is None:
-            raise no_model()
+        model = self._served()
         values = values_in_order(body, model.encoder)
         row = encode(values, model.encoder)
         explanation = await self._slot.explainers.explain(model, values, row)
@@ -57,16 +51,14 @@ class Explain:
         await send_json(send, _json.encode({**answer, **explanation}))
 
 
-class Explained:
+class Explained(Endpoint):
     """`Predict`, which also explains its answer when the query asks for it."""
 
     required_scope = Predict.required_scope
 
     def __init__(self, inner: Predict, runtime: Runtime, problem: str) -> None:
+        super().__init__(runtime, problem, inner.path)
         self._inner = inner
-        self._runtime = runtime
-        self._slot = runtime.slots[problem]
-        self.path = inner.path
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one prediction; this adds nothing to a request without a query."""
@@ -107,10 +99,7 @@ class Explained:
         return b"".join(parts)
 
     async def _of_features(self, content: bytes) -> tuple[ServedModel, dict[str, Any]]:
-        model = self._slot.model
-        if model is None:
-            raise no_model()
-        model = answering(model, content)
+        model = answering(self._served(), content)
         values = values_in_order(decode_predict(content), model.encoder)
         row = encode(values, model.encoder)
         return model, await self._slot.explainers.explain(model, values, row)

@@ -10,12 +10,11 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from api.decoder import MALFORMED, PREDICTION_ID, malformed, parse_time
+from api.endpoint import Endpoint
 from api.errors import ApiError
 from api.exchange import read_body, send_json
 from api.labelled import Labelled, find_labelled
 from api.live import judge
-from api.predict import no_model
-from api.runtime import Runtime
 from api.session import ServedModel
 from storage.encoding import label_text
 from storage.journal import Entry
@@ -67,24 +66,16 @@ class Sorting:
 _decoder = msgspec.json.Decoder(FeedbackBody)
 
 
-class Feedback:
+class Feedback(Endpoint):
     """The endpoint of one problem."""
 
     required_scope = "feedback"
-
-    def __init__(self, runtime: Runtime, problem: str, path: str) -> None:
-        self._runtime = runtime
-        self._problem = problem
-        self.path = path
-        self._slot = runtime.slots[problem]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer once the labels are durable; of a batch with an error nothing is kept."""
         token_id = self._runtime.gate.check(scope, self.required_scope)
         items = _decode(await read_body(scope, receive))
-        model = self._slot.model
-        if model is None:
-            raise no_model()
+        model = self._served()
         checked = [_check(item, model) for item in items]
         sorting = await self._keep(checked, token_id)
         await judge(self._runtime, self._problem, model, list(sorting.new.values()), sorting.found)

@@ -23,9 +23,9 @@ from starlette.types import Receive, Scope, Send
 
 import problems
 from api.decoder import MALFORMED, malformed
+from api.endpoint import Endpoint
 from api.errors import ApiError
 from api.exchange import read_body, send_json
-from api.runtime import Runtime
 from api.sql import generator_watermark
 from storage.segments import sync_folder
 
@@ -50,15 +50,10 @@ class GenerateBody(msgspec.Struct, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(GenerateBody)
 
 
-class Generate:
+class Generate(Endpoint):
     """The endpoint of one problem."""
 
     required_scope = "admin"
-
-    def __init__(self, runtime: Runtime, problem: str, path: str) -> None:
-        self._runtime = runtime
-        self._problem = problem
-        self.path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer once the file is in the inbox."""

@@ -9,9 +9,9 @@ from typing import Literal
 from fastapi import Response
 from pydantic import BaseModel
 
+from api.errors import no_model
 from api.info import candidate_of
-from api.live import Figure, figures
-from api.predict import no_model
+from api.live_figures import Figure, figures
 from api.routes import AskedRuntime, AskedSlot, Reading
 from api.runtime import Runtime
 from api.slot import Slot

@@ -11,8 +11,7 @@ from fastapi import Request, Response
 from fastapi.responses import FileResponse
 
 from api.decoder import check_id
-from api.errors import ApiError
-from api.predict import no_model
+from api.errors import ApiError, no_model
 from api.routes import AskedRuntime, AskedSlot, Reading
 from api.runtime import Runtime
 from api.slot import Slot

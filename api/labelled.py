@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from api.errors import ApiError
 from api.runtime import Runtime
 from api.sql import find_known
 from storage.journal import Entry
-from storage.outcomes import Outcome
+from storage.outcomes import Outcome, outcomes_in
 from storage.records import FeedbackItem, Label, PredictionRecord, decode_prediction
+
+# So many entries are read from the journal without a thread.
+FEW = 20
 
 
 @dataclass
@@ -18,7 +23,7 @@ class Labelled:
     """What is known of some predictions.
 
     ``entries`` are those that wait in the own journal, ``borrowed`` those in another worker's,
-    ``outcomes`` those in SQL.
+    ``outcomes`` those that were read, in SQL or in the own journal.
     """
 
     known: set[str] = field(default_factory=set)
@@ -38,6 +43,9 @@ async def find_labelled(
     found = Labelled()
     names = dict.fromkeys(item.prediction_id for item in checked if isinstance(item, FeedbackItem))
     _look_at_own(runtime, problem, list(names), found)
+    if len(found.entries) <= FEW:
+        # At once, before they can move to SQL, which would have to be asked then.
+        found.outcomes = read_entries(found.entries)
     missing = [name for name in names if name not in found.known and name not in found.labels]
     # The journals first: a record only ever moves from there to SQL.
     if runtime.neighbours.are_there:
@@ -50,10 +58,11 @@ async def find_labelled(
             if missing:
                 raise
         else:
-            found.outcomes = outcomes
+            found.outcomes |= outcomes
             found.labels = labels | found.labels
     elif missing:
-        found.outcomes, labels = await runtime.ask_settled(find_known, problem, missing)
+        outcomes, labels = await runtime.ask_settled(find_known, problem, missing)
+        found.outcomes |= outcomes
         found.labels |= labels
     found.known |= found.outcomes.keys()
     return found
@@ -81,3 +90,16 @@ async def _look_at_neighbours(
     ).items():
         found.known.add(name)
         found.borrowed[name] = decode_prediction(payload, name)
+
+
+def read_entries(waiting: Mapping[str, Entry]) -> dict[str, Outcome]:
+    """The outcomes of these journal entries; a batch's, which many share, is read once."""
+    found: dict[str, Outcome] = {}
+    names: dict[Entry, list[str]] = defaultdict(list)
+    for name, entry in waiting.items():
+        names[entry].append(name)
+    for entry, each in names.items():
+        payload = entry.read()
+        if payload is not None:
+            found |= outcomes_in(payload, frozenset(each))
+    return found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
-from api.live import Figure
+from api.live_figures import Figure
 from api.request_metrics import RequestMetrics
 from api.shared_metrics import SharedMetrics
 from storage.values import Facts

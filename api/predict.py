@@ -6,34 +6,18 @@ from starlette.types import Receive, Scope, Send
 
 from api.canary import fault
 from api.decoder import decode_predict
-from api.errors import ApiError
+from api.endpoint import Endpoint
+from api.errors import no_model
 from api.exchange import read_body, send_json
 from api.gathering import Gathering, Waiting
 from api.intake import Asked
-from api.runtime import Runtime
 from api.session import ServedModel
 
 
-def no_model() -> ApiError:
-    """The refusal before a problem has its first model."""
-    return ApiError(
-        503,
-        "no_model",
-        "no model has been promoted yet; it answers by itself as soon as one is",
-        {"Retry-After": "5"},
-    )
-
-
-class Predict:
+class Predict(Endpoint):
     """The endpoint of one problem, as bare ASGI: this is the path that must be fast."""
 
     required_scope = "predict"
-
-    def __init__(self, runtime: Runtime, problem: str, path: str) -> None:
-        self._runtime = runtime
-        self._problem = problem
-        self.path = path
-        self._slot = runtime.slots[problem]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one prediction once it is durable."""

@@ -108,7 +108,7 @@ def _measure_in_turns(
         for name in pair:
             loads[name].append(asdict(_middle(runs[name])))
     for name, server in pair.items():
-        found[name] = {"loads": loads[name], "memory_mb": server.memory_mb}
+        found[name] = {"loads": loads[name], **server.memory()}
 
 
 def _measure_mlflow(case: Case, bundle: Path, seconds: float) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _measure_alone(server: Server, first: bytes, bodies: Path, seconds: float) -
             asdict(run_load(rival.url, bodies, TOKEN, connections, seconds))
             for connections in CONNECTIONS
         ]
-        return {"loads": loads, "memory_mb": rival.memory_mb}
+        return {"loads": loads, **rival.memory()}
 
 
 def _middle(runs: Iterable[Load]) -> Load:

@@ -43,10 +43,10 @@ class Running:
     pid: int
     seconds_to_answer: float
 
-    @property
-    def memory_mb(self) -> float:
-        """Resident memory of the process and of what it started, now."""
-        return sum(map(_resident_mb, _group(self.pid)))
+    def memory(self) -> dict[str, float]:
+        """Resident memory now: of the largest of its processes, and of all of them."""
+        found = [_resident_mb(process) for process in _group(self.pid)]
+        return {"memory_mb": max(found), "memory_all_mb": sum(found)}
 
 
 def ours(home: Path, problem: str, *options: str) -> Server:

@@ -6,8 +6,8 @@ from typing import Any
 
 HEAD = (
     "| server | connections | requests/s | of the limit "
-    "| p50 ms | p95 ms | p99 ms | errors | MB |\n"
-    "|---|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+    "| p50 ms | p95 ms | p99 ms | errors | MB | MB of all |\n"
+    "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
 )
 
 
@@ -17,7 +17,8 @@ def table(result: dict[str, Any]) -> str:
         "# Serving\n\n",
         f"{result['cpus']} processors, shared with the client; one small durable write takes "
         f"{result['sync_ms']:.2f} ms. `perennial` checks tokens and values, keeps every prediction "
-        "on disk before it answers and counts; the others do none of this.\n",
+        "on disk before it answers and counts; the others do none of this. MB is the resident "
+        "memory of a server's largest process, which answers, and of all of its processes.\n",
     ]
     for case, entries in result["cases"].items():
         parts += [f"\n## {case}\n\n", HEAD]
@@ -39,5 +40,5 @@ def _line(name: str, entry: dict[str, Any], load: dict[str, Any]) -> str:
         f"| {name} | {connections} | {load['requests_per_second']:,.0f} "
         f"| {entry['ratio_to_limit'][connections]:.2f} | {load['p50_ms']:.2f} "
         f"| {load['p95_ms']:.2f} | {load['p99_ms']:.2f} | {load['errors']} "
-        f"| {entry['memory_mb']:.0f} |\n"
+        f"| {entry['memory_mb']:.0f} | {entry['memory_all_mb']:.0f} |\n"
     )

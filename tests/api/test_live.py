@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from api.live import VERSIONS, WINDOW, Figure, figures
+from api.live_figures import VERSIONS, WINDOW, Figure, figures
 from settings import Settings
 from storage.live_labels import LiveLabel
 from tests.api.servers import Api, running, wait_until
