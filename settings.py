@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     )
     journal_limit_mb: int = 1024
 
+    ui_host: str = "127.0.0.1"
+    ui_port: int = 8501
+    ui_api_url: str | None = Field(None, description="the API as the status page reaches it")
+
     prefect_port: int = 4200
     mlflow_port: int = 5000
     prefect_api_url: str | None = Field(None, validation_alias=AliasChoices("PREFECT_API_URL"))
@@ -139,6 +143,16 @@ class Settings(BaseSettings):
             return None
         host = f"[{self.api_host}]" if ":" in self.api_host else self.api_host
         return f"http://{host}:{self.api_port}"
+
+    @property
+    def ui_api(self) -> str:
+        """Where the status page asks the API."""
+        if self.ui_api_url:
+            return self.ui_api_url.rstrip("/")
+        host = "127.0.0.1" if self.api_host in {"0.0.0.0", "::", ""} else self.api_host  # noqa: S104
+        return (
+            f"http://[{host}]:{self.api_port}" if ":" in host else f"http://{host}:{self.api_port}"
+        )
 
     @property
     def prefect_base(self) -> str | None:

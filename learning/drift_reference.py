@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.drift_calibration import Calibration, calibrate
+from learning.drift_shapes import count_categories, count_numbers, edges_of
 from learning.drift_tests import StoredSample
 from learning.problem import DriftRules, Feature
 from learning.rows import Matrix
@@ -95,12 +96,19 @@ def known(column: NDArray[np.float32]) -> int:
     return int(column.searchsorted(np.float32(np.nan), "left"))
 
 
-def count_categories(codes: NDArray[np.float32], n_categories: int) -> NDArray[np.int64]:
-    """Rows by category; what is no category's index (-1, NaN) is counted last."""
-    with np.errstate(invalid="ignore"):
-        is_known = (codes >= 0) & (codes < n_categories)
-        index = np.where(is_known, codes, n_categories).astype(np.int64)
-    return np.bincount(index, minlength=n_categories + 1)
+def shapes(
+    statistics: ReferenceStatistics, current: Matrix, features: Sequence[Feature]
+) -> dict[str, list[int]]:
+    """Counts of each feature's current rows [n, features], in bins that the reference gives."""
+    found: dict[str, list[int]] = {}
+    for feature, column in zip(features, current.T, strict=True):
+        kept = statistics.columns.get(feature.name)
+        if isinstance(kept, NumberReference):
+            edges = edges_of(kept.sample.points, kept.sample.below[1:])
+            found[feature.name] = count_numbers(column, edges)
+        elif kept is not None:
+            found[feature.name] = count_categories(column, len(kept.categories)).tolist()
+    return found
 
 
 def to_arrays(statistics: ReferenceStatistics) -> dict[str, NDArray[Any]]:

@@ -117,7 +117,11 @@ def tell(story: Story, settings: Settings, console: Console) -> dict[str, Any]:
     console.print(
         f"starting Prefect, MLflow, the API and the worker; logs in {settings.home / 'logs'}"
     )
-    with Stack(settings, say=lambda text: console.print(f"  {text}", markup=False)):
+
+    def say(text: str) -> None:
+        console.print(f"  {text}", markup=False)
+
+    with Stack(settings, say, with_page=False):
         console.print(f"  Prefect UI http://127.0.0.1:{settings.prefect_port}", markup=False)
         story.frame.iloc[: story.n_first].to_parquet(inbox / "history.parquet", index=False)
         token = settings.api_token.get_secret_value() if settings.api_token else ""

@@ -26,10 +26,16 @@ class Stack:
 
     A part that the settings place elsewhere (`prefect_api_url`, `mlflow_uri`) is used and not
     started. `factories` makes the services anew at each start, for a restart needs fresh ones; the
-    demo and tests replace some. Use it from the main thread.
+    demo and tests replace some; the demo leaves out the status page. Use it from the main thread.
     """
 
-    def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _text: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        say: Callable[[str], None] = lambda _text: None,
+        *,
+        with_page: bool = True,
+    ) -> None:
         self.settings = settings
         self.factories: dict[str, Factory] = {}
         if settings.prefect_api_url is None:
@@ -37,6 +43,8 @@ class Stack:
         if settings.mlflow_uri is None:
             self.factories["mlflow"] = services.mlflow_service
         self.factories["api"] = services.api_service
+        if with_page:
+            self.factories["ui"] = services.ui_service
         self.factories["deploy"] = services.deploy_errand
         self.factories["worker"] = services.worker_service
         self.processes = Processes(settings.home / "logs")
@@ -74,6 +82,7 @@ class Stack:
         """What a person opens, by name."""
         api = services.api_url(self.settings)
         return {
+            **({"Status page": services.ui_url(self.settings)} if "ui" in self.factories else {}),
             "API": api,
             "API documentation": f"{api}/docs",
             "Prefect (flows)": services.prefect_api_url(self.settings).removesuffix("/api"),

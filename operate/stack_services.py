@@ -150,6 +150,30 @@ def api_service(settings: Settings) -> Service:
     )
 
 
+def ui_url(settings: Settings) -> str:
+    """Where the status page is opened on this host."""
+    host = LOOPBACK if settings.ui_host in ("0.0.0.0", "::") else settings.ui_host  # noqa: S104
+    return f"http://{host}:{settings.ui_port}"
+
+
+def ui_service(settings: Settings) -> Service:
+    """The status page; it links to the servers that this stack runs."""
+    links = {
+        "PERENNIAL_PREFECT_UI_URL": settings.prefect_base
+        or prefect_api_url(settings).removesuffix("/api"),
+        "PERENNIAL_MLFLOW_UI_URL": settings.mlflow_base or mlflow_url(settings),
+    }
+    return Service(
+        name="ui",
+        command=(sys.executable, "-m", "ui"),
+        env={**common_environment(settings), **links},
+        ready=f"{ui_url(settings)}/_stcore/health",
+        host=settings.ui_host,
+        port=settings.ui_port,
+        port_setting="PERENNIAL_UI_PORT",
+    )
+
+
 def deploy_errand(settings: Settings, file: Path = CHECKOUT / "prefect.yaml") -> Service:
     """Creates the work pool and the deployments, as soon as the Prefect server answers."""
     return Service(

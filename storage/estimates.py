@@ -121,3 +121,14 @@ def settled_estimates(connection: Connection, problem: str, newest: int) -> Sequ
         .order_by(table.c.id.desc())
         .limit(newest)
     ).all()
+
+
+def course_of_estimates(connection: Connection, problem: str, newest: int) -> Sequence[Row[Any]]:
+    """The newest estimates as a series, oldest first, compared with their labels or not."""
+    table = performance_estimates
+    return connection.execute(
+        select(table)
+        .where(table.c.problem == problem, table.c.value.is_not(None))
+        .order_by(table.c.id.desc())
+        .limit(newest)
+    ).all()[::-1]

@@ -14,7 +14,13 @@ from storage.tables import decisions, drift_results, performance_metrics, predic
 
 def save_drift(connection: Connection, values: Mapping[str, Any]) -> None:
     """Keep a drift result; one per run."""
-    row = {"report": None, "watched": None, **values, "checked_at": datetime.now(UTC)}
+    row = {
+        "report": None,
+        "watched": None,
+        "shapes": None,
+        **values,
+        "checked_at": datetime.now(UTC),
+    }
     insert_missing(connection, drift_results, row, ("run_id",))
 
 
@@ -61,6 +67,28 @@ def latest_drift(connection: Connection, problem: str) -> Row[Any] | None:
         .order_by(drift_results.c.id.desc())
         .limit(1)
     ).first()
+
+
+def drift_course(
+    connection: Connection, problem: str, n_checks: int, newest: int
+) -> Sequence[Row[Any]]:
+    """At most ``n_checks`` of the ``newest`` drift results, evenly spread, oldest first."""
+    ids = (
+        connection.execute(
+            select(drift_results.c.id)
+            .where(drift_results.c.problem == problem)
+            .order_by(drift_results.c.id.desc())
+            .limit(newest)
+        )
+        .scalars()
+        .all()
+    )
+    every = max(1, -(-len(ids) // n_checks))
+    return connection.execute(
+        select(drift_results)
+        .where(drift_results.c.id.in_(ids[::every]))
+        .order_by(drift_results.c.id)
+    ).all()
 
 
 def drift_of_run(connection: Connection, run_id: str) -> Row[Any] | None:

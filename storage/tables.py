@@ -54,6 +54,7 @@ runs = Table(
     _time("started_at"),
     _time("ended_at", nullable=True),
     Index(None, "problem", "flow", "started_at"),
+    Index(None, "problem", "started_at"),
 )
 
 steps = Table(
@@ -80,6 +81,7 @@ batches = Table(
     Column("data_version", BigInteger),
     _time("ingested_at"),
     Index(None, "problem", "source", "watermark"),
+    Index(None, "problem", "ingested_at"),
 )
 
 quarantine = Table(
@@ -182,6 +184,7 @@ drift_results = Table(
     Column("features", Json, nullable=False),
     Column("watched", Json, comment="groups, predictions, labels, errors, all features at once"),
     Column("report", String(512), comment="Evidently's document, below the home folder"),
+    Column("shapes", Json, comment="of the current window: counts by feature"),
     _time("clock"),
     _time("checked_at"),
     UniqueConstraint("run_id"),
@@ -271,6 +274,7 @@ models = Table(
     Column("mlflow_run_id", String(64)),
     Column("mlflow_version", Integer),
     Column("metrics", Json, nullable=False),
+    Column("figures", Json, comment="numbers behind the pictures of its evaluation"),
     Column("reason", Text),
     Column("data_version", BigInteger),
     Column("lineage", Json, comment="rows, problem file, code, libraries and seed"),

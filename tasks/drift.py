@@ -11,6 +11,7 @@ from learning import alert_text
 from learning.alert import Alert
 from learning.drift import DriftResult, check_drift, effect_name
 from learning.drift_outputs import INPUTS, Watched
+from learning.drift_reference import shapes
 from learning.phrases import DriftedFeature
 from learning.rows import EVENT_TIME, LABEL, Rows, encode
 from storage import reports
@@ -49,6 +50,7 @@ def watch_drift(run: Run) -> DriftResult | None:
                 "reason": result.reason,
                 "features": [asdict(feature) for feature in result.features],
                 "watched": watched.evidence(result),
+                "shapes": shapes(references[INPUTS], current.x, champion.schema.features),
                 "report": before.report if before is not None else None,
                 "clock": run.now,
             },

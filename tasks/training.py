@@ -20,8 +20,10 @@ from learning import alert_text
 from learning.charts import evaluation_charts
 from learning.decision import Decision
 from learning.drift_outputs import keep_references, references_file
+from learning.evaluation_figures import evaluation_figures
 from learning.explain import explanation_file
 from learning.models import TrainingError
+from learning.problem import Task
 from learning.rows import Rows, Schema, encode
 from learning.search import Trial, thin
 from learning.training import Challenger, feature_importance, train_challenger
@@ -152,6 +154,7 @@ def _write(
             bundle=bundle,
             sha256=bundle,
             metrics=challenger.metrics,
+            figures=evaluation_figures(*_evaluated(challenger, schema), importance),
             data_version=data,
             mlflow_run_id=mlflow_run_id,
         )
@@ -252,9 +255,7 @@ def _write_evaluation(
         for column in range(output.shape[1]):
             columns[f"{side}_{column}"] = output[:, column]
     pd.DataFrame(columns).to_parquet(folder / EVALUATION)
-    charts = evaluation_charts(
-        schema.task, schema.classes, holdout.y, challenger.output, challenger.threshold, importance
-    )
+    charts = evaluation_charts(*_evaluated(challenger, schema), importance)
     (folder / "charts").mkdir()
     for name, content in charts.items():
         (folder / "charts" / name).write_bytes(content)
@@ -263,6 +264,14 @@ def _write_evaluation(
         for t in challenger.search.trials
     ]
     (folder / "trials.json").write_text(json.dumps(trials, indent=1))
+
+
+def _evaluated(
+    challenger: Challenger, schema: Schema
+) -> tuple[Task, tuple[str, ...], NDArray[Any], NDArray[Any], float]:
+    """What pictures of the evaluation are made of."""
+    y = challenger.holdout.y
+    return schema.task, schema.classes, y, challenger.output, challenger.threshold
 
 
 def _parquet(rows: Rows, schema: Schema) -> bytes:

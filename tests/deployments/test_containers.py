@@ -15,9 +15,11 @@ import yaml
 
 from settings import CHECKOUT, Settings
 
-DOCKERFILES = {name: CHECKOUT / f"deployments/{name}.Dockerfile" for name in ("api", "pipeline")}
-PYTHON_SERVICES = ("prefect", "mlflow", "deploy", "worker", "api")
-COMPOSE_ONLY = {"PERENNIAL_PUBLISH"}
+DOCKERFILES = {
+    name: CHECKOUT / f"deployments/{name}.Dockerfile" for name in ("api", "pipeline", "ui")
+}
+PYTHON_SERVICES = ("prefect", "mlflow", "deploy", "worker", "api", "ui")
+COMPOSE_ONLY = {"PERENNIAL_PUBLISH", "PERENNIAL_PUBLISH_UI"}
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +73,16 @@ def test_the_compose_file_follows_the_specification() -> None:
     assert "ok" in done.stdout
 
 
-def test_only_the_api_is_published_and_on_loopback_unless_told(compose: dict[str, Any]) -> None:
+def test_only_what_asks_for_tokens_is_published_and_on_loopback_unless_told(
+    compose: dict[str, Any],
+) -> None:
     published = {
         name: each["ports"] for name, each in compose["services"].items() if "ports" in each
     }
-    assert published == {"api": ["${PERENNIAL_PUBLISH:-127.0.0.1}:8000:8000"]}
+    assert published == {
+        "api": ["${PERENNIAL_PUBLISH:-127.0.0.1}:8000:8000"],
+        "ui": ["${PERENNIAL_PUBLISH_UI:-127.0.0.1}:8501:8501"],
+    }
     assert not any("network_mode" in each for each in compose["services"].values())
 
 
@@ -102,6 +109,7 @@ def test_no_service_sends_telemetry(compose: dict[str, Any]) -> None:
         assert environment["DO_NOT_TRACK"] == "1"
         assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
         assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
+        assert environment["STREAMLIT_BROWSER_GATHER_USAGE_STATS"] == "false"
 
 
 def test_what_others_wait_for_can_be_waited_for(compose: dict[str, Any]) -> None:
@@ -165,9 +173,12 @@ def imported_at_once(file: Path) -> set[Path]:
     return found
 
 
-def test_the_api_image_holds_all_that_the_api_imports() -> None:
-    held = [(CHECKOUT / source).resolve() for source in copied(DOCKERFILES["api"])]
-    waiting = [*(CHECKOUT / "api").glob("*.py"), CHECKOUT / "cli.py"]
+@pytest.mark.parametrize(
+    ("image", "package", "more"), [("api", "api", "cli.py"), ("ui", "ui", "settings.py")]
+)
+def test_an_image_holds_all_that_its_package_imports(image: str, package: str, more: str) -> None:
+    held = [(CHECKOUT / source).resolve() for source in copied(DOCKERFILES[image])]
+    waiting = [*(CHECKOUT / package).glob("*.py"), CHECKOUT / more]
     seen: set[Path] = set()
     while waiting:
         file = waiting.pop()
@@ -178,11 +189,15 @@ def test_the_api_image_holds_all_that_the_api_imports() -> None:
         waiting += imported_at_once(file)
 
 
-@pytest.mark.parametrize("service", [*PYTHON_SERVICES, "api.Dockerfile", "pipeline.Dockerfile"])
+@pytest.mark.parametrize(
+    "service", [*PYTHON_SERVICES, "api.Dockerfile", "pipeline.Dockerfile", "ui.Dockerfile"]
+)
 def test_every_command_exists_with_its_options(compose: dict[str, Any], service: str) -> None:
     command = commands(compose)[service]
     if command[:2] == ["python", "-m"] and command[2] not in ("cli", "entry"):
         file = first_party(command[2])
+        if file is not None and file.name == "__init__.py":
+            file = file.with_name("__main__.py")
         assert file is not None
         assert '__name__ == "__main__"' in file.read_text()
         return
@@ -220,6 +235,7 @@ def test_the_list_of_settings_shows_the_defaults() -> None:
         "API_WORKERS",
         "PREFECT_PORT",
         "MLFLOW_PORT",
+        "UI_PORT",
         "JOURNAL_LIMIT_MB",
         "HOME",
     ):

@@ -81,7 +81,7 @@ def test_a_server_elsewhere_is_used_with_the_persons_own_key_and_not_started(
     assert "PREFECT_API_KEY" not in env
     assert env["PREFECT_API_URL"] == "http://prefect/api"
     assert env["PERENNIAL_MLFLOW_URI"] == "http://mlflow"
-    assert list(Stack(elsewhere).factories) == ["api", "deploy", "worker"]
+    assert list(Stack(elsewhere).factories) == ["api", "ui", "deploy", "worker"]
     assert Stack(elsewhere).addresses["Prefect (flows)"] == "http://prefect"
 
 
@@ -164,13 +164,13 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 '''
-home, flows, prefect, mlflow, api = sys.argv[1:]
+home, flows, prefect, mlflow, api, ui = sys.argv[1:]
 settings = Settings(_env_file=None, home=Path(home), prefect_port=int(prefect),
-                    mlflow_port=int(mlflow), api_port=int(api))
+                    mlflow_port=int(mlflow), api_port=int(api), ui_port=int(ui))
 given = stack.Stack.__init__
 
-def init(self, *arguments):
-    given(self, *arguments)
+def init(self, *arguments, **options):
+    given(self, *arguments, **options)
     self.factories["api"] = lambda s: replace(
         services.api_service(s), command=(sys.executable, "-c", WEB, api))
     self.factories["deploy"] = lambda s: services.deploy_errand(s, Path(flows))
@@ -187,7 +187,7 @@ sys.exit(stack.run_up(settings))
 def test_ctrl_c_on_the_real_stack_leaves_no_process_behind(
     tmp_path: Path, flow_folder: Path
 ) -> None:
-    ports = [free_port() for _ in range(3)]
+    ports = [free_port() for _ in range(4)]
     person = tmp_path / "person"
     person.mkdir()
     command = [sys.executable, "-c", UP, str(tmp_path), str(flow_folder / "prefect.yaml")]
@@ -204,9 +204,11 @@ def test_ctrl_c_on_the_real_stack_leaves_no_process_behind(
         if "Logs" in line:
             break
     children = descendants(up.pid)
-    assert len(children) >= 6  # Prefect, MLflow, API, worker with its two helpers
-    prefect, mlflow, _api = (f"http://127.0.0.1:{port}" for port in ports)
+    assert len(children) >= 7  # Prefect, MLflow, API, status page, worker with its two helpers
+    prefect, mlflow, _api, page = (f"http://127.0.0.1:{port}" for port in ports)
     assert httpx.get(f"{prefect}/").text.startswith("<!")
+    assert f"{page}" in "".join(words)
+    assert "streamlit" in httpx.get(page).text.lower()
     found = httpx.post(f"{prefect}/api/deployments/filter", json={}).json()
     assert {each["name"] for each in found} == {"tick", "sleepy"}
     stored = httpx.put(f"{mlflow}/api/2.0/mlflow-artifacts/artifacts/note.txt", content=b"kept")
