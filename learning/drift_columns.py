@@ -16,9 +16,9 @@ from learning.drift_reference import (
     ColumnReference,
     NumberReference,
     ReferenceStatistics,
-    count_categories,
     known,
 )
+from learning.drift_shapes import count_categories
 from learning.drift_tests import ks_statistics
 from learning.problem import Feature
 from learning.rows import Matrix

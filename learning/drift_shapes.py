@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 N_BINS = 12
 
 
-def edges_of(points: NDArray[np.float32], below: NDArray[np.int32]) -> NDArray[np.float32]:
+def edges_of(points: NDArray[np.float32], below: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
     """Edges between bins that hold about as many reference rows each, ascending and distinct.
 
     ``points`` are the distinct known values, ascending, ``below`` how many rows are not above
@@ -25,7 +27,7 @@ def edges_of(points: NDArray[np.float32], below: NDArray[np.int32]) -> NDArray[n
 def edges_of_column(column: NDArray[np.float32]) -> NDArray[np.float32]:
     """The same of a column [n]; NaN is missing."""
     points, counts = np.unique(column[~np.isnan(column)], return_counts=True)
-    return edges_of(points.astype(np.float32), np.cumsum(counts).astype(np.int32))
+    return edges_of(points.astype(np.float32), np.cumsum(counts).astype(np.int64))
 
 
 def count_numbers(column: NDArray[np.float32], edges: NDArray[np.float32]) -> list[int]:

@@ -50,14 +50,14 @@ def opened(url: str) -> Engine:
     return open_engine(bounded_url(url))
 
 
-def run() -> None:
-    """One turn of the script: whatever page the address names."""
+def run(first: str = "Overview") -> None:
+    """One turn of the script: whatever page the address names, ``first`` where it names none."""
     settings = get_settings()
     st.set_page_config(page_title="Perennial", page_icon=str(ICON), layout="wide")
     try:
         engine = opened(settings.sql_url)
         viewer = find_viewer(settings, engine)
-        _show(settings, engine, viewer)
+        _show(settings, engine, viewer, first)
     except (SQLAlchemyError, StorageError) as error:
         st.error(
             f"The database does not answer ({type(error).__name__}). Predictions go on without "
@@ -66,7 +66,7 @@ def run() -> None:
         )
 
 
-def _show(settings: Settings, engine: Engine, viewer: Viewer | None) -> None:
+def _show(settings: Settings, engine: Engine, viewer: Viewer | None, first: str) -> None:
     def page_of(show: Page) -> None:
         if viewer is None:
             ask_to_sign_in(settings, engine)
@@ -81,7 +81,7 @@ def _show(settings: Settings, engine: Engine, viewer: Viewer | None) -> None:
             title=title,
             icon=icon,
             url_path=title.lower(),
-            default=title == "Overview",
+            default=title == first,
         )
         for title, (show, icon) in PAGES.items()
     ]
