@@ -26,6 +26,8 @@ __all__ = [
 ]
 
 BUSY_TIMEOUT_MS = 10_000
+# What is committed survives a power cut.
+SYNCHRONOUS = "FULL"
 # A database that hangs is given up, so that no thread waits for it for ever.
 POSTGRES_OPTIONS = {"connect_timeout": "3", "tcp_user_timeout": "5000"}
 
@@ -72,7 +74,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     for pragma in (
         f"busy_timeout={BUSY_TIMEOUT_MS}",
         "journal_mode=WAL",
-        "synchronous=FULL",
+        f"synchronous={SYNCHRONOUS}",
         "foreign_keys=ON",
         "mmap_size=0",
     ):
