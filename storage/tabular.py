@@ -57,6 +57,18 @@ def read_open_table(file: IO[bytes], name: str) -> pd.DataFrame:
     read as `table_of` says. Raises `TableError` naming the file, the line, what was found and what
     to do.
     """
+    try:
+        return _read(file, name)
+    except (TableError, OSError, MemoryError):
+        raise
+    except Exception as error:  # no file may keep those behind it waiting for ever
+        raise TableError(
+            "unreadable",
+            f"{name}: reading it failed ({type(error).__name__}); write it again as plain CSV",
+        ) from error
+
+
+def _read(file: IO[bytes], name: str) -> pd.DataFrame:
     lower = name.lower()
     if lower.endswith(".parquet"):
         return _read_parquet(file, name)

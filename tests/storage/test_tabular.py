@@ -205,3 +205,15 @@ def test_a_small_parquet_file_of_endless_rows_is_refused(monkeypatch: pytest.Mon
     with pytest.raises(TableError, match="found 1,000,000 rows of 1 columns") as caught:
         read(content, "rows.parquet")
     assert caught.value.code == "too_large"
+
+
+def test_what_nobody_foresaw_is_a_refusal_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_content: bytes, _name: str) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("storage.tabular._read_csv", fail)
+    with pytest.raises(
+        TableError, match=r"^rows.csv: reading it failed \(ZeroDivisionError\)"
+    ) as no:
+        read("a\n1\n")
+    assert no.value.code == "unreadable"
