@@ -41,7 +41,8 @@ def _begin(scene: Scene) -> None:
         with scene.tables() as connection:
             n_rows = volumes.count_ingested(connection, scene.problem, needed)
         counted = f"{amount(n_rows)} rows so far; the first model needs {amount(needed)} with label"
-        st.progress(min(1.0, n_rows / needed), text=counted)
+        st.progress(min(1.0, n_rows / needed))
+        st.caption(counted)
     inbox = f"{scene.inbox}/"
     code = f"mkdir -p {inbox}\ncp rows.csv {inbox}"
     to_do = "Put labelled rows (CSV or Parquet) into the inbox; the loop takes them within 30 s."
