@@ -34,16 +34,26 @@ def heatmap(checks: Sequence[Any], features: Sequence[str]) -> go.Figure:
         zmax=max(0.3, *(e for row in effects for e in row if e is not None), 0.3),
         xgap=2,
         ygap=2,
-        colorbar={"title": {"text": "effect"}, "thickness": 10, "len": 0.9},
+        colorbar={
+            "title": {"text": "effect", "side": "right"},
+            "orientation": "h",
+            "thickness": 8,
+            "len": 0.5,
+            "x": 1.0,
+            "xanchor": "right",
+            "y": 1.0,
+            "yanchor": "bottom",
+        },
         hoverinfo="skip",
     )
+    dot = max(3, min(7, 120 // max(1, len(checks))))  # so that they part on a phone
     cells = [(place, name) for name in order for place in range(len(checks))]
     figure.add_scatter(
         x=[place for place, _ in cells],
         y=[name for _, name in cells],
         mode="markers",
         marker={
-            "size": [7 if _is_drifted(found[p].get(n)) else CELL for p, n in cells],
+            "size": [dot if _is_drifted(found[p].get(n)) else CELL for p, n in cells],
             "color": [
                 "#ffffff" if _is_drifted(found[p].get(n)) else "rgba(0,0,0,0)" for p, n in cells
             ],
@@ -61,7 +71,7 @@ def heatmap(checks: Sequence[Any], features: Sequence[str]) -> go.Figure:
     figure.update_xaxes(tickvals=ticks, ticktext=words, tickangle=0, showgrid=False, range=width)
     figure.update_yaxes(showgrid=False, automargin=True, ticksuffix=" ", range=height)
     figure.update_layout(clickmode="event+select", dragmode=False)
-    return styled(figure, 110 + CELL * max(5, len(order)), legend=False)
+    return styled(figure, 130 + CELL * max(5, len(order)))
 
 
 def _effect(feature: dict[str, Any] | None) -> float | None:

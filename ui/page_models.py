@@ -110,8 +110,10 @@ def _pictures(row: Row[Any], manifest: Manifest | None) -> None:
     if not figures and manifest is not None:
         figures = {"importance": manifest.importance}
         st.caption("Trained before the numbers of its charts were kept; MLflow has the pictures.")
-    columns = st.columns(2)
-    for place, (title, words, drawn) in enumerate(evaluation_pictures(figures)):
-        with columns[place % 2]:
-            st.markdown(f"##### {title}")
-            draw(drawn, f"{title}-{row.version}", words)
+    pictures = list(evaluation_pictures(figures))
+    for first in range(0, len(pictures), 2):  # row by row: a phone shows them in this order
+        pair = pictures[first : first + 2]
+        for column, (title, words, drawn) in zip(st.columns(2), pair, strict=False):
+            with column:
+                st.markdown(f"##### {title}")
+                draw(drawn, f"{title}-{row.version}", words)

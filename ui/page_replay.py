@@ -22,7 +22,7 @@ def show(scene: Scene) -> None:
     if not found:
         empty(
             "No report of a replay yet",
-            f"Reports (`.json` or `.html`) in `{literal(scene.settings.home / FOLDER)}` are shown "
+            f"Reports (`.json` or `.html`) in `{scene.settings.home / FOLDER}` are shown "
             "here: how retraining policies would have done on the rows of the past.",
         )
         return

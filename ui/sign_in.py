@@ -10,7 +10,7 @@ from storage.tokens import list_tokens, load_tokens
 from ui.access import Viewer, open_viewer, token_viewer
 
 KEY = "token"
-HOW = "perennial token create --scope read --scope predict   # add --scope admin to act"
+HOW = "perennial token create --scope read --scope predict\n# to act as well: --scope admin"
 
 
 def find_viewer(settings: Settings, engine: Engine) -> Viewer | None:

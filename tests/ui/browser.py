@@ -11,8 +11,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from operate.processes import Processes, Service, free_port
-from operate.stack_services import api_service, ui_service
+from operate.processes import Processes, free_port
+from operate.stack_services import api_service, ui_service, ui_url
 from settings import CHECKOUT, Settings
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -37,21 +37,14 @@ class Site:
 
 
 @contextmanager
-def sites(homes: dict[str, Settings], with_api: str) -> Iterator[dict[str, Site]]:
-    """A status page for each home, started at once, and the API of one of them."""
-    ready = {
-        name: settings.model_copy(update={"ui_port": free_port(), "api_port": free_port()})
-        for name, settings in homes.items()
-    }
-    logs = next(iter(ready.values())).home / "logs"
-    with Processes(logs) as running:
-        for name, settings in ready.items():
-            service = ui_service(settings)
-            running.start(Service(**{**vars(service), "name": f"ui-{name}"}))
-            if name == with_api:
-                running.start(api_service(settings))
+def opened(settings: Settings) -> Iterator[Site]:
+    """The status page and the API of a home."""
+    settings = settings.model_copy(update={"ui_port": free_port(), "api_port": free_port()})
+    with Processes(settings.home / "logs") as running:
+        running.start(ui_service(settings))
+        running.start(api_service(settings))
         running.wait_ready()
-        yield {n: Site(s, f"http://127.0.0.1:{s.ui_port}") for n, s in ready.items()}
+        yield Site(settings, ui_url(settings))
 
 
 def settled(page: Page, title: str) -> None:

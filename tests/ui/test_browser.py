@@ -17,15 +17,16 @@ from tests.ui.browser import (
     WAIT_MS,
     Site,
     find_browser,
+    opened,
     overflow,
     settled,
     shoot,
-    sites,
 )
 from tests.ui.home import token_of
 from ui.frame import PAGES
 
 BROWSER = find_browser()
+SIZES = {"desktop": DESKTOP, "phone": PHONE}
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.xdist_group("browser"),
@@ -37,14 +38,13 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def running(past: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]:
-    """The status pages of a home with a past, with its API, and of an empty one."""
-    folder = tmp_path_factory.mktemp("sites")
-    shutil.copytree(past, folder / "full")
-    (folder / "empty").mkdir()
-    homes = {name: small_settings(folder / name) for name in ("full", "empty")}
-    token_of(homes["full"], "read")  # so that nobody sees it without one
-    with sites(homes, with_api="full") as found:
+def site(past: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The status page, with its API, of a problem with a past and of one with none."""
+    home = tmp_path_factory.mktemp("site") / "home"
+    shutil.copytree(past, home)
+    settings = small_settings(home).model_copy(update={"active": ("small", "churn")})
+    token_of(settings, "read")  # so that nobody sees it without one
+    with opened(settings) as found:
         yield found
 
 
@@ -84,39 +84,41 @@ def go(page: Page, title: str) -> None:
     settled(page, title)
 
 
-def walk(page: Page, prefix: str) -> None:
-    """Every page at both widths: no error, nothing wider than the window, a picture kept."""
+def walk(page: Page, prefix: str, *sizes: str) -> None:
+    """Every page: no error, nothing wider than the window, a picture kept."""
     for title in PAGES:
         page.set_viewport_size(DESKTOP)
         go(page, title)
         assert page.get_by_test_id("stException").count() == 0, title
-        shoot(page, f"{prefix}-{title.lower()}-desktop", DESKTOP)
-        page.set_viewport_size(PHONE)
-        page.wait_for_function("() => window.innerWidth < 400")
-        settled(page, title)
-        assert overflow(page) <= 0, f"{title} is wider than a phone"
-        shoot(page, f"{prefix}-{title.lower()}-phone", PHONE)
+        for size in sizes:
+            page.set_viewport_size(SIZES[size])
+            page.wait_for_function(
+                "(width) => window.innerWidth === width", arg=SIZES[size]["width"]
+            )
+            settled(page, title)
+            assert overflow(page) <= 0, f"{title} is wider than its window"
+            shoot(page, f"{prefix}-{title.lower()}-{size}", SIZES[size])
 
 
 @pytest.mark.parametrize("page", ["light"], indirect=True)
-def test_every_page_with_a_past(page: Page, running: dict[str, Site]) -> None:
-    sign_in(page, running["full"], "read", "predict", "admin")
-    walk(page, "full")
+def test_every_page_of_a_problem_with_a_past(page: Page, site: Site) -> None:
+    sign_in(page, site, "read", "predict", "admin")
+    walk(page, "full", "desktop", "phone")
 
 
 @pytest.mark.parametrize("page", ["dark"], indirect=True)
-def test_every_page_of_an_empty_home_in_the_dark(page: Page, running: dict[str, Site]) -> None:
-    page.goto(running["empty"].url)
-    settled(page, "Overview")
-    colour = page.evaluate(
-        "() => getComputedStyle(document.querySelector('.stApp')).backgroundColor"
-    )
-    assert colour == "rgb(18, 23, 29)"
-    walk(page, "empty")
+def test_every_page_of_a_problem_without_one_in_the_dark(page: Page, site: Site) -> None:
+    sign_in(page, site, "read")
+    page.get_by_role("combobox", name="Problem").click()
+    page.get_by_role("option", name="churn").click()
+    page.get_by_text("No model yet").wait_for(timeout=WAIT_MS)
+    background = "() => getComputedStyle(document.querySelector('.stApp')).backgroundColor"
+    assert page.evaluate(background) == "rgb(18, 23, 29)"
+    walk(page, "empty", "phone")
 
 
-def test_nothing_is_shown_to_who_is_not_signed_in(page: Page, running: dict[str, Site]) -> None:
-    page.goto(f"{running['full'].url}/releases")
+def test_nothing_is_shown_to_who_is_not_signed_in(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/releases")
     settled(page, "Perennial")
     assert page.get_by_label("Token").is_visible()
     assert page.get_by_text("Ledger").count() == 0
@@ -124,11 +126,10 @@ def test_nothing_is_shown_to_who_is_not_signed_in(page: Page, running: dict[str,
     shoot(page, "sign-in-desktop", DESKTOP)
 
 
-def test_a_click_on_a_cell_opens_its_distributions(page: Page, running: dict[str, Site]) -> None:
-    sign_in(page, running["full"], "read")
+def test_a_click_on_a_cell_opens_its_distributions(page: Page, site: Site) -> None:
+    sign_in(page, site, "read")
     go(page, "Drift")
-    assert page.get_by_label("Check").input_value() != ""
-    before = page.get_by_label("Feature").input_value()
+    before = page.get_by_role("combobox", name="Feature").input_value()
     cells = page.locator(".st-key-heat .scatterlayer .point")
     cells.nth(1).click(force=True)  # the second oldest check of the feature that drifted least
     page.wait_for_function(
@@ -137,14 +138,12 @@ def test_a_click_on_a_cell_opens_its_distributions(page: Page, running: dict[str
         timeout=WAIT_MS,
     )
     settled(page, "Drift")
-    assert page.get_by_label("Feature").input_value() == "plan"
+    assert page.get_by_role("combobox", name="Feature").input_value() == "plan"
     assert page.locator(".st-key-cell").get_by_text("reference").first.is_visible()
 
 
-def test_a_prediction_is_tried_and_explained_by_the_real_api(
-    page: Page, running: dict[str, Site]
-) -> None:
-    sign_in(page, running["full"], "read", "predict")
+def test_a_prediction_is_tried_and_explained_by_the_real_api(page: Page, site: Site) -> None:
+    sign_in(page, site, "read", "predict")
     go(page, "Try")
     page.get_by_role("button", name="Predict").click()
     page.get_by_role("heading", name="Why").wait_for(timeout=WAIT_MS)
