@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from operate import quarantine_commands
-from operate.ledger_command import history, verify
+from operate.ledger_command import history, lineage, verify
 from operate.predict_command import predict
 from operate.terminal import JsonOption, ProblemOption, clear_errors, fail, out, show
 from operate.terminal import read_settings as _settings
@@ -27,6 +27,7 @@ app.add_typer(quarantine_commands.app, name="quarantine")
 app.command()(predict)
 app.command()(history)
 app.command()(verify)
+app.command()(lineage)
 
 
 class FlowName(StrEnum):

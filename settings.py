@@ -36,6 +36,9 @@ class Settings(BaseSettings):
         (), description="folders that sources may read files of; none: the home's data folder"
     )
     log_level: str = "INFO"
+    kill_at: str | None = Field(
+        None, description="named point at which a process kills itself, to test what comes after"
+    )
 
     api_host: str = "127.0.0.1"
     api_port: int = 8000

@@ -29,6 +29,7 @@ from settings import Settings
 from storage.credentials import sqlite_path
 from storage.drain_messages import Work
 from storage.journal import Journal
+from storage.kill_points import arm
 from storage.live_labels import LiveLabels
 from storage.neighbours import Neighbours
 
@@ -61,6 +62,8 @@ class Runtime:
         Unless ``is_alone``, a process beside this one moves the journal into SQL.
         """
         self.settings = settings
+        if settings.kill_at is not None:
+            arm(settings.kill_at)
         self.problems = tuple(problems)
         self.is_alone = is_alone
         if sqlite_path(settings.sql_url) is None:

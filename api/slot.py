@@ -19,6 +19,7 @@ from api.metrics import Metrics
 from api.session import ServedModel, load_model
 from api.speed import refuse_slow
 from storage.bundles import BundleError, write_atomically
+from storage.kill_points import reach
 from storage.pointers import (
     Acknowledgement,
     Pointer,
@@ -118,6 +119,7 @@ class Slot:
             return
         try:
             model = self._load(pointer)
+            reach("swap.bundle_loaded")
             if model is not self.model:
                 self._swap(model)
             canary = load_beside(self._store, pointer, model)
@@ -128,7 +130,9 @@ class Slot:
             # One reference: whoever reads it has both, or the champion alone.
             self.model = replace(model, canary=canary)
         self.refusal = self._refused = None
+        reach("swap.answering")
         self._say(Acknowledgement(self._worker, pointer.generation, pointer.generation))
+        reach("swap.acknowledged")
         self._remember(pointer)
 
     def _load(self, pointer: Pointer) -> ServedModel:

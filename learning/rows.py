@@ -25,18 +25,22 @@ class Rows:
     ``x`` is float32 [n, features]: a numeric value (missing = NaN), or a category's index
     (missing and unseen = -1). ``y`` is float64 [n]: the class's index, or the value; NaN where
     the label is unknown. ``times`` is datetime64[us, UTC without zone] [n], never decreasing.
+    ``place`` is int64 [n], where each row stands in the frame that it was encoded from; None for
+    rows that come from no frame.
     """
 
     x: Matrix
     y: Floats
     times: NDArray[np.datetime64]
+    place: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def part(self, selection: slice | NDArray[np.bool_] | NDArray[np.intp]) -> Rows:
         """The selected rows, in the same order."""
-        return Rows(self.x[selection], self.y[selection], self.times[selection])
+        place = None if self.place is None else self.place[selection]
+        return Rows(self.x[selection], self.y[selection], self.times[selection], place)
 
     @property
     def labelled(self) -> Rows:
@@ -80,6 +84,7 @@ def encode(frame: pd.DataFrame, schema: Schema) -> Rows:
         encode_features(frame, schema.features),
         encode_labels(frame[LABEL], schema),
         times.to_numpy(dtype="datetime64[us]"),
+        order.astype(np.int64),
     )
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from operate.terminal import user_name
 from settings import Settings
+from storage.kill_points import arm
 from storage.pointers import pointer_path
 from storage.problems import load_problem, problem_folders
 from tasks.rollback import roll_back
@@ -59,6 +60,8 @@ def roll_back_now(
     settings: Settings, problem: str | None, to: int | None, reason: str
 ) -> dict[str, Any]:
     """Move the pointer first, then tell the database, which may be down."""
+    if settings.kill_at is not None:
+        arm(settings.kill_at)
     name = problem or settings.active[0]
     if not pointer_path(settings.store, name).exists():
         load_problem(name, problem_folders(settings))  # a name that is not known is told as such

@@ -15,6 +15,7 @@ _INPUT = (
     ("learning.validation_schema", "BatchRefusedError"),
     ("operate.quarantine", "QuarantineError"),
     ("operate.predict", "PredictError"),
+    ("tasks.lineage", "LineageError"),
     ("storage.tokens", "TokenError"),
     ("storage.database", "StorageError"),
     ("operate.processes", "StackError"),

@@ -1,7 +1,8 @@
-"""`perennial history` and `perennial verify`: the ledger for a person."""
+"""`perennial history`, `verify` and `lineage`: what was decided, and what models are made of."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,4 +36,24 @@ def verify(
     with clear_errors():
         found = check(read_settings(quiet=True), head)
         show(found, as_json, lambda console: show_verified(found, console))
+        raise typer.Exit(0 if found["ok"] else 1)
+
+
+def lineage(
+    version: Annotated[int, typer.Argument(min=1, help="Number of a version.")],
+    problem: ProblemOption = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the exact training rows to this Parquet file.")
+    ] = None,
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Train it again and compare the ONNX bytes.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What a version was made of, checked by loading its rows again; exit 1 when they differ."""
+    from operate.lineage import read_lineage, show_lineage
+
+    with clear_errors():
+        found = read_lineage(read_settings(quiet=True), problem, version, export, rerun)
+        show(found, as_json, lambda console: show_lineage(found, console))
         raise typer.Exit(0 if found["ok"] else 1)

@@ -14,6 +14,7 @@ from typing import IO
 
 import msgspec
 
+from storage.kill_points import reach
 from storage.manifest import FORMAT, Manifest, decode_manifest, encode_manifest
 
 MODEL = "model.onnx"
@@ -22,6 +23,7 @@ REFERENCE = "reference.parquet"
 STATISTICS = "reference.npz"
 EXPLANATION = "explanation.npz"
 LOSS = "loss.onnx"
+LINEAGE = "lineage.json"
 
 
 class BundleError(Exception):
@@ -79,6 +81,7 @@ def write_bundle(store: Path, manifest: Manifest, files: dict[str, bytes]) -> st
             _write_durably(draft / file, data)
         draft.chmod(0o755)
         _sync_folder(draft)
+        reach("export.bundle_drafted")
         try:
             draft.rename(folder)
         except OSError:
@@ -99,6 +102,13 @@ def _is_whole(store: Path, problem: str, name: str) -> bool:
         folder.rename(tempfile.mkdtemp(prefix=".draft-damaged-", dir=folder.parent))
         return False
     return True
+
+
+def remove_bundle(folder: Path) -> None:
+    """Remove a bundle's folder; a crash leaves the bundle, or a draft that maintenance removes."""
+    gone = Path(tempfile.mkdtemp(prefix=".draft-gone-", dir=folder.parent))
+    folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def read_bundle(store: Path, problem: str, name: str) -> Bundle:

@@ -110,7 +110,9 @@ def insert_missing(connection: Connection, table: Table, values: Any, keys: Sequ
     """
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(table).on_conflict_do_nothing(index_elements=list(keys))
-    return int(connection.execute(statement, values).rowcount)
+    # Without being told to, SQLAlchemy forgets the count of many rows on PostgreSQL.
+    counted = statement.execution_options(preserve_rowcount=True)
+    return int(connection.execute(counted, values).rowcount)
 
 
 def upgrade(url: str) -> None:

@@ -99,3 +99,13 @@ def entries(connection: Connection, problem: str, newest: int) -> Sequence[Row[A
         .order_by(ledger.c.seq.desc())
         .limit(newest)
     ).all()
+
+
+def newest_of_subject(connection: Connection, problem: str, subject: str) -> Row[Any] | None:
+    """The newest row of a problem about one subject, or None."""
+    return connection.execute(
+        select(ledger)
+        .where(ledger.c.problem == problem, ledger.c.subject == subject)
+        .order_by(ledger.c.seq.desc())
+        .limit(1)
+    ).first()

@@ -15,8 +15,12 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
+from storage.kill_points import reach
+
 KEY, EVENT_TIME, LABEL = "_key", "_event_time", "_label"
 INGESTED_AT, BATCH_ID, SOURCE = "_ingested_at", "_batch_id", "_source"
+# Without its log a data version cannot be loaded again, whatever files are still there.
+_KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
 _TIME = pa.timestamp("us", tz="UTC")
 
 
@@ -61,8 +65,10 @@ def append_batch(
         rows,
         mode="append",
         schema_mode="merge",
+        configuration=_KEEP_LOG,
         commit_properties=CommitProperties(app_transactions=[Transaction(batch_id, 1)]),
     )
+    reach("ingest.rows_appended")
     return int(DeltaTable(uri).version())
 
 
@@ -163,6 +169,27 @@ def compact(store: Path, problem: str) -> int:
     if table is None:
         return 0
     return int(table.optimize.compact()["numFilesRemoved"])
+
+
+def remove_old_files(store: Path, problem: str, versions: Sequence[int], hours: int) -> int:
+    """Remove files that left the table so long ago, and that none of ``versions`` needs.
+
+    The log stays, so that every data version whose files are there can be loaded. Returns how many
+    files were removed.
+    """
+    table = _open(table_uri(store, problem))
+    if table is None:
+        return 0
+    if table.metadata().configuration.get(*_KEEP_LOG) != "false":
+        table.alter.set_table_properties(_KEEP_LOG)  # made before tables kept their log
+    known = [version for version in versions if version <= table.version()] or None
+    found = table.vacuum(hours, dry_run=True, enforce_retention_duration=False, keep_versions=known)
+    # Those removed before are found for ever, and each sweep would be a new data version.
+    if not any((Path(table_uri(store, problem)) / name).exists() for name in found):
+        return 0
+    return len(
+        table.vacuum(hours, dry_run=False, enforce_retention_duration=False, keep_versions=known)
+    )
 
 
 def _open(uri: str, version: int | None = None) -> DeltaTable | None:

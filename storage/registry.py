@@ -13,6 +13,8 @@ from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from storage.kill_points import reach
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -88,6 +90,7 @@ def close_run(
     )
     client.log_artifacts(mlflow_run_id, str(folder))
     client.set_terminated(mlflow_run_id)
+    reach("register.files_logged")
     return _register(client, problem, mlflow_run_id)
 
 
@@ -109,7 +112,9 @@ def _register(client: Any, problem: str, run_id: str) -> int:
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
     source = f"{client.get_run(run_id).info.artifact_uri}/bundle"
-    return int(client.create_model_version(name, source, run_id=run_id).version)
+    version = int(client.create_model_version(name, source, run_id=run_id).version)
+    reach("register.version_made")
+    return version
 
 
 def model_name(problem: str) -> str:

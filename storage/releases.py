@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from storage.bundles import write_atomically
 from storage.database import StorageError
+from storage.kill_points import reach
 from storage.ledger_release import enter_release
 from storage.pointers import Former, Pointer, move_pointer, read_pointer
 from storage.tables import releases
@@ -130,10 +131,12 @@ def point(
             former = (Former(before.version, before.bundle), *before.former)[:N_FORMER]
         act = Act(problem, generation, target.version, target.bundle, state, actor, reason, now)
         write_atomically(_act_path(store, problem, generation), msgspec.json.encode(act))
+        reach("promote.act_written")
         pointer = Pointer(
             problem, generation, target.version, target.bundle, now, actor, reason, former
         )
         move_pointer(store, pointer)
+        reach("promote.pointer_moved")
     return pointer
 
 
@@ -155,12 +158,7 @@ def import_acts(connection: Connection, store: Path, problem: str) -> list[Act]:
     rows = connection.execute(select(releases).where(releases.c.problem == problem)).all()
     known = {row.generation: (row.bundle, row.actor) for row in rows}
     found = []
-    for path in sorted((store / "releases" / problem).glob("[0-9]*.json")):
-        try:
-            act = msgspec.json.decode(path.read_bytes(), type=Act)
-        except msgspec.MsgspecError as error:
-            logger.warning("{}: the act {} cannot be read: {}", problem, path.name, error)
-            continue
+    for act in acts(store, problem):
         if known.get(act.generation) == (act.bundle, act.actor):
             continue
         row = {
@@ -184,6 +182,15 @@ def import_acts(connection: Connection, store: Path, problem: str) -> list[Act]:
         enter_release(connection, row)
         found.append(act)
     return found
+
+
+def acts(store: Path, problem: str) -> Iterator[Act]:
+    """The acts on file, oldest first; one that cannot be read is warned of."""
+    for path in sorted((store / "releases" / problem).glob("[0-9]*.json")):
+        try:
+            yield msgspec.json.decode(path.read_bytes(), type=Act)
+        except msgspec.MsgspecError as error:
+            logger.warning("{}: the act {} cannot be read: {}", problem, path.name, error)
 
 
 def pending_releases(connection: Connection, problem: str) -> Sequence[Row[Any]]:

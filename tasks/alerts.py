@@ -16,6 +16,7 @@ from learning.alert_rules import CHANNELS
 from storage import channels, deliveries, outbox
 from storage.database import reading, writing
 from storage.deliveries import Delivery
+from storage.kill_points import reach
 from storage.outbox import Entry
 from tasks.sending import (
     TIMEOUT_SECONDS,
@@ -143,8 +144,11 @@ class _Post:
         delivery = _claim_next(self._engine, self.sender.name, self._at())
         if delivery is None:
             return False
+        reach("alert.claimed")
         outcome = self.sender.send(self._compose(delivery.entry), timeout)
+        reach("alert.sent")
         self.off = _settle(self._engine, delivery, outcome, self._at())
+        reach("alert.settled")
         self.n_sent += isinstance(outcome, Sent)
         return True
 

@@ -19,6 +19,7 @@ from learning.rows import Schema
 from learning.validation import Validated, validate
 from learning.validation_schema import BatchRefusedError, refuse_changed_types
 from storage import batches
+from storage.kill_points import reach
 from storage.observations import (
     BATCH_ID,
     EVENT_TIME,
@@ -82,6 +83,7 @@ def store_batch(
     if run.schema is None:
         with run.commit() as connection:
             keep_schema(connection, run.name, schema)
+        reach("ingest.schema_kept")
     version = append_rows(run, checked.good, schema, source, batch_id) if checked else None
     _note(run, source, batch_id, stored, version, watermark, checked, problem, also)
     return stored
@@ -136,6 +138,7 @@ def _note(
                 source, stored.n_rows, stored.n_quarantined, checked.reasons, run.column_names
             )
             run.alert(connection, alert, batch_id)
+    reach("ingest.batch_noted")
 
 
 def quarantined(checked: Validated, problem: Problem) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from learning.performance import PerformanceResult
 from storage import models, reports
 from storage.bundles import read_bundle
 from storage.database import reading
+from storage.kill_points import reach
 from storage.observations import count_labelled
 from storage.progress import Progress, count_on, read_progress
 from tasks.artifacts import show_decision
@@ -74,6 +75,7 @@ def decide(
             run.alert(connection, alert_text.circuit_closed(why))
         if not decision.go and state.is_circuit_open and decision.trigger is not None:
             run.alert(connection, alert_text.circuit_open(state.refusals_in_a_row, decision.reason))
+    reach("monitor.decision_saved")
     show_decision(run, decision)
     return decision
 

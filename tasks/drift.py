@@ -16,6 +16,7 @@ from learning.phrases import DriftedFeature
 from learning.rows import EVENT_TIME, LABEL, Rows, encode
 from storage import reports
 from storage.database import reading
+from storage.kill_points import reach
 from storage.observations import SOURCE, read_observations
 from tasks.artifacts import show_drift
 from tasks.champion import Champion, load_champion, served_frame
@@ -60,6 +61,7 @@ def watch_drift(run: Run) -> DriftResult | None:
         elif result.drift_share is not None:
             calm = alert_text.drift_over(str(champion.version), result.drift_share, result.reason)
             run.alert(connection, calm)
+    reach("monitor.drift_saved")
     show_drift(run, result, watched)
     return result
 

@@ -26,6 +26,7 @@ from learning.rows import encode_features
 from storage import estimates
 from storage.bundles import BundleError
 from storage.database import reading
+from storage.kill_points import reach
 from storage.manifest import cut
 from tasks.artifacts import show_estimate
 from tasks.champion import Champion, load_champion, served_frame
@@ -137,6 +138,7 @@ def _keep(run: Run, result: EstimateResult, version: str, rows: Sequence[Row[Any
                 "clock": run.now,
             },
         )
+    reach("monitor.estimate_saved")
 
 
 def _settle_open(run: Run) -> None:

@@ -10,6 +10,7 @@ from learning.rows import Floats
 from storage import models, reports
 from storage.bundles import read_bundle
 from storage.database import reading
+from storage.kill_points import reach
 from storage.manifest import cut
 from tasks.artifacts import show_verdict
 from tasks.champion import load_champion
@@ -48,6 +49,7 @@ def judge_candidate(run: Run, version: int) -> Verdict:
     )
     verdict = judge(contest, parity, run.problem.gate)
     _keep(run, version, verdict)
+    reach("gate.verdict_kept")
     if not verdict.decision.go:
         refuse_version(run, version, champion, verdict.decision.reason)
     show_verdict(run, version, verdict)

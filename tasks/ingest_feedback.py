@@ -11,6 +11,7 @@ from sqlalchemy import Row
 from learning.rows import Schema
 from storage import batches
 from storage.database import reading
+from storage.kill_points import reach
 from tasks.batch import Stored, store_batch
 from tasks.champion import served_frame
 from tasks.ingest import Ingested
@@ -28,6 +29,7 @@ def ingest_feedback(run: Run) -> Ingested:
         return Ingested("feedback")
     with run.commit() as connection:
         batches.claim_feedback(connection, run.name, f"feedback:{run.run_id}", MOST_FEEDBACK)
+    reach("ingest.feedback_claimed")
     with reading(run.engine) as connection:
         claims = batches.unfinished_claims(connection, run.name)
     stored: list[Stored] = []

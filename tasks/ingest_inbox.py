@@ -12,6 +12,7 @@ from loguru import logger
 from learning import alert_text
 from storage import batches
 from storage.database import reading
+from storage.kill_points import reach
 from storage.tabular import SUFFIXES, read_open_table
 from tasks.batch import Stored
 from tasks.ingest import REFUSALS, SOURCE_LENGTH, Ingested, refuse_batch, take_batch
@@ -39,6 +40,7 @@ def ingest_inbox(run: Run) -> Ingested:
             continue
         outcome = _ingest_file(run, path.name, content)
         _move(path, folder / ("refused" if isinstance(outcome, str) else "done"))
+        reach("ingest.file_moved")
         if isinstance(outcome, str):
             refused.append(f"{path.name}: {outcome}")
         else:

@@ -6,6 +6,7 @@ from learning import alert_text
 from learning.rows import KEY, LABEL, Schema
 from storage import batches, waiting_labels
 from storage.database import reading
+from storage.kill_points import reach
 from storage.observations import known_keys, waiting_rows
 from tasks.batch import Stored, append_rows
 from tasks.ingest import Ingested
@@ -38,6 +39,7 @@ def _claim(run: Run) -> None:
     if here:
         with run.commit() as connection:
             waiting_labels.claim(connection, run.name, here, f"labels:{run.run_id}")
+        reach("ingest.labels_claimed")
 
 
 def _merge(run: Run, schema: Schema, batch_id: str) -> Stored:

@@ -9,6 +9,7 @@ from learning.late_labels import as_label_batch, fold_repeats, labels_of
 from learning.rows import Schema
 from learning.validation import validate
 from storage import batches, waiting_labels
+from storage.kill_points import reach
 from storage.quarantine import keep_rows
 from tasks.batch import Also, Stored, quarantined
 from tasks.run import Run
@@ -39,5 +40,6 @@ def keep_labels(
             keep_rows(connection, run.name, batch_id, quarantined(checked, problem))
         if also is not None:
             also(connection)
+    reach("ingest.labels_kept")
     logger.info("{}: {}: {}", run.name, source, reason)
     return Stored(0, len(checked.bad))

@@ -21,6 +21,7 @@ from learning.rows import Floats, Schema, encode_features, encode_labels
 from storage import performance, releases
 from storage.bundles import BundleError
 from storage.database import reading
+from storage.kill_points import reach
 from storage.manifest import cut
 from tasks.artifacts import show_performance
 from tasks.champion import Champion, load_champion, rival_output, served_frame
@@ -201,6 +202,7 @@ def _keep(run: Run, result: PerformanceResult, version: str, share: float | None
         )
         if (alert := _told(result, version)) is not None:
             run.alert(connection, alert)
+    reach("monitor.performance_saved")
 
 
 def _told(result: PerformanceResult, version: str) -> Alert | None:

@@ -10,6 +10,7 @@ from sqlalchemy import Row
 from storage import models, registry
 from storage.bundles import BundleError, read_bundle
 from storage.database import reading
+from storage.kill_points import reach
 from tasks.run import Run
 from tasks.step import step
 from tasks.training import training_folder
@@ -80,6 +81,7 @@ def _record(run: Run, row: Row[Any]) -> None:
             mlflow_run_id=mlflow_run_id,
             mlflow_version=mlflow_version,
         )
+    reach("register.version_noted")
 
 
 def _align_aliases(run: Run) -> None:
@@ -101,3 +103,5 @@ def _align_aliases(run: Run) -> None:
             if alias == "champion" and alias in found:
                 logger.info("{}: MLflow's champion moves to version {}", run.name, version)
             registry.set_alias(uri, run.name, alias, version)
+            if alias == "champion":
+                reach("register.alias_moved")

@@ -15,6 +15,7 @@ from learning.phrases import Gain
 from storage import models, releases, reports
 from storage.bundles import read_bundle
 from storage.database import reading
+from storage.kill_points import reach
 from storage.pointers import Acknowledgement, Former, Pointer, acknowledgements, read_pointer
 from tasks.artifacts import show_history
 from tasks.run import Run
@@ -57,6 +58,7 @@ def promote(run: Run, version: int, verdict: Verdict) -> Released:
         generation = releases.begin_release(
             connection, run.name, version, row.bundle, "loop", reason, run.now, at_least
         )
+    reach("promote.begun")
     return carry_out(run, generation, version, row.bundle, "loop", reason)
 
 
@@ -82,6 +84,7 @@ def carry_out(
     refusal = wait_for_servers(run, generation)
     if refusal is not None:
         return take_back(run, version, generation, refusal)
+    reach("swap.servers_followed")
     crown(run, version, generation, state)
     return Released(generation, state, reason)
 
@@ -114,6 +117,7 @@ def crown(run: Run, version: int, generation: int, state: str) -> None:
             alert = _told(connection, run, version, former)
             run.alert(connection, alert, str(generation))
         history = releases.release_history(connection, run.name, 20)
+    reach("promote.crowned")
     show_history(run, history)
 
 
@@ -146,6 +150,7 @@ def take_back(run: Run, version: int, generation: int, refusal: Acknowledgement)
         serving = None if good is None else str(good.version)
         alert = alert_text.bundle_refused(str(version), serving, code, why)
         run.alert(connection, alert, str(generation))
+    reach("promote.refusal_noted")
     if good is not None:
         point_back(run, good, generation, reason)
     return Released(generation, "refused", reason)
@@ -157,6 +162,7 @@ def point_back(run: Run, good: Row[Any], at_least: int, reason: str) -> None:
         generation = releases.begin_release(
             connection, run.name, good.version, good.bundle, "loop", reason, run.now, at_least
         )
+    reach("promote.way_back_begun")
     target = Former(str(good.version), good.bundle)
     releases.point(run.store, run.name, generation, target, "rolled_back_to", "loop", reason)
     with run.commit() as connection:

@@ -19,6 +19,7 @@ from learning.problem import Problem
 from learning.rows import Schema
 from settings import Settings, get_settings
 from storage.database import open_engine, reading, upgrade, writing
+from storage.kill_points import arm, reach
 from storage.leases import Lease, LeaseLostError, acquire, fence, kept
 from storage.outbox import post
 from storage.problems import load_problem, problem_folders
@@ -126,6 +127,8 @@ def loop_run(
     Raises BusyError while another run holds the lease.
     """
     settings = settings or get_settings()
+    if settings.kill_at is not None:
+        arm(settings.kill_at)
     loaded = load_problem(problem, problem_folders(settings))
     upgrade(settings.sql_url)
     engine = open_engine(settings.sql_url)
@@ -152,6 +155,7 @@ def _begin(
         dead = abandon_dead_runs(connection, lease)
         run_id = start_run(connection, lease, flow, now, flow_run_id)
         note_policy(connection, problem)
+    reach("run.begun")
     if dead:
         logger.warning("{}: {} earlier runs ended without a word", problem.name, len(dead))
     return Run(settings, engine, problem, lease, run_id, flow, now)
@@ -175,6 +179,7 @@ def _ended(run: Run) -> Iterator[None]:
     with run.commit() as connection:
         end_run(connection, run.run_id, "done", "")
         run.alert(connection, alert_text.recovered(run.flow))
+    reach("run.ended")
 
 
 def is_covered(settings: Settings, problem: str, flow: str, due: datetime) -> bool:

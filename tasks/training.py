@@ -30,6 +30,7 @@ from learning.training import Challenger, feature_importance, train_challenger
 from storage import models, registry
 from storage.bundles import (
     EXPLANATION,
+    LINEAGE,
     LOSS,
     MANIFEST,
     MODEL,
@@ -38,9 +39,11 @@ from storage.bundles import (
     sha256,
     write_bundle,
 )
+from storage.kill_points import reach
 from storage.manifest import FeatureSpec, Golden, LossSpec, Manifest, RiskBand, encode_manifest
 from storage.observations import data_version, read_observations
 from tasks.champion import Champion, load_champion, rival_output
+from tasks.lineage import lineage_file, lineage_of
 from tasks.run import Run
 from tasks.step import step
 
@@ -74,6 +77,7 @@ def train_candidate(run: Run, decision: Decision) -> Trained | None:
         run.alert(
             connection, alert_text.retrain_started(decision.trigger or "manual", decision.reason)
         )
+    reach("retrain.version_begun")
     champion = load_champion(run)
     frame = read_observations(run.store, run.name, data, labelled_only=True)
     rows = encode(frame, schema)
@@ -125,6 +129,7 @@ def _write(
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "bundle").mkdir(parents=True)
     mlflow_run_id = _open_run(run, version, decision)
+    reach("retrain.run_opened")
     importance = feature_importance(challenger, schema, challenger.metric)
     manifest = _manifest(run, version, challenger, schema, data, importance, mlflow_run_id)
     reference = thin(challenger.training, run.problem.windows.reference_rows)
@@ -141,10 +146,14 @@ def _write(
         files[EXPLANATION] = explanation
     if challenger.loss is not None:
         files[LOSS] = challenger.loss.graph
+    lineage = lineage_of(run, challenger, data)
+    files[LINEAGE] = lineage_file(run, lineage)
     bundle = write_bundle(run.store, manifest, files)
+    reach("export.bundle_written")
     for name, content in {**files, MANIFEST: encode_manifest(manifest)}.items():
         (folder / "bundle" / name).write_bytes(content)
     _write_evaluation(folder, challenger, rival, schema, importance)
+    reach("export.files_written")
     with run.commit() as connection:
         models.update_version(
             connection,
@@ -156,8 +165,10 @@ def _write(
             metrics=challenger.metrics,
             figures=evaluation_figures(*_evaluated(challenger, schema), importance),
             data_version=data,
+            lineage=lineage,
             mlflow_run_id=mlflow_run_id,
         )
+    reach("export.candidate_noted")
 
 
 def _open_run(run: Run, version: int, decision: Decision) -> str | None:

@@ -1,79 +1,156 @@
-"""`kill -9` at any step of a turn: the next turn finishes or closes what was left."""
+"""A process that dies at any kill point: the next turn finishes or closes what was left."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from settings import Settings
-from storage import observations as obs
-from storage.bundles import read_bundle
-from storage.pointers import read_pointer
-from storage.tables import alerts, batches, models, releases, runs
+import flows.continual
+import tasks.training
+from storage import kill_points, registry
+from storage.database import StorageError
+from storage.kill_points import POINTS
+from storage.tables import releases, runs
 from tests.api.servers import CHECKOUT
-from tests.factories import rows_of, serve_rows, small_rows, small_settings, tick
-from tests.tasks.killed import POINTS
+from tests.factories import rows_of, tick
+from tests.fakes.webhook import FakeWebhook, running_webhook
+from tests.tasks.conftest import PowerCutError
+from tests.tasks.killed import (
+    LOOP,
+    ROW,
+    TURN,
+    furnish,
+    prepared,
+    scenario_of,
+    settings_of,
+    story_holds,
+)
 
-ROW = 750
+# Killed for good in each run of the tests; `make test-long` does so at every point.
+REAL = ("export.bundle_drafted", "promote.pointer_moved")
 
 
-@pytest.fixture(scope="module")
-def killed(championed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Homes in which a turn that would have swapped the model was killed, one per point."""
-    folder = tmp_path_factory.mktemp("killed")
-    template = folder / "template"
-    shutil.copytree(championed_home, template)
-    serve_rows(small_settings(template), small_rows(400, 350, turned=True), "1")
-    for place in range(len(POINTS)):
-        shutil.copytree(template, folder / str(place))
-    command = [sys.executable, "-m", "tests.tasks.killed", str(folder), str(ROW)]
+@pytest.fixture(scope="session")
+def template(championed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose next turn passes every step."""
+    home = tmp_path_factory.mktemp("killed") / "template"
+    shutil.copytree(championed_home, home)
+    return prepared(home)
+
+
+@pytest.fixture(scope="session")
+def mlflow_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs."""
+    path = tmp_path_factory.mktemp("killed-mlflow") / "mlflow.db"
+    assert registry.aliases(f"sqlite:///{path}", "small") == {}
+    return path
+
+
+@pytest.fixture(scope="session")
+def webhook() -> Iterator[FakeWebhook]:
+    """Where alerts are sent to."""
+    with running_webhook() as fake:
+        yield fake
+
+
+@pytest.fixture
+def lean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A turn without pictures, which reach no kill point and take half of its time."""
+    monkeypatch.setattr(tasks.training, "evaluation_charts", lambda *_: {})
+    monkeypatch.setattr(flows.continual, "render_drift_report", lambda _run: None)
+    monkeypatch.setattr(flows.continual, "watch_joint", lambda _run: None)
+    yield
+    kill_points.arm(None)
+
+
+def cut() -> None:
+    """Ends a run as abruptly as Python can."""
+    kill_points.arm(None)
+    raise PowerCutError
+
+
+@pytest.mark.parametrize("point", LOOP)
+@pytest.mark.usefixtures("lean")
+def test_the_next_turn_finishes_what_was_cut(
+    tmp_path: Path, template: Path, mlflow_file: Path, webhook: FakeWebhook, point: str
+) -> None:
+    home, scenario = tmp_path / "home", scenario_of(point, is_short=True)
+    furnish(home, scenario, template, mlflow_file, webhook.url)
+    settings = settings_of(home)
+    kill_points.arm(point, cut)
+    with pytest.raises(PowerCutError):
+        scenario.act(settings)
+    scenario.finish(settings)
+    scenario.holds(settings)
+
+
+def killed(folder: Path, template: Path, mlflow: Path, url: str, points: tuple[str, ...]) -> Path:
+    """Homes in which a process was killed, one per point."""
+    for point in points:
+        furnish(folder / point, scenario_of(point), template, mlflow, url)
     done = subprocess.run(
-        command,
+        [sys.executable, "-m", "tests.tasks.killed", str(folder), *points],
         cwd=CHECKOUT,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return folder
 
 
-def assert_one_story(settings: Settings) -> None:
-    """Tables, pointer, bundles and observations say the same."""
-    pointer = read_pointer(settings.store, "small")
-    assert pointer is not None
-    versions = {row.version: row for row in rows_of(settings, models)}
-    champions = [row for row in versions.values() if row.state == "champion"]
-    assert [str(row.version) for row in champions] == [pointer.version]
-    served = [row for row in rows_of(settings, releases) if row.generation == pointer.generation]
-    assert [(row.bundle, row.state) for row in served] == [(pointer.bundle, "promoted")]
-    unfinished = {"training", "candidate", "challenger"}
-    assert not unfinished & {row.state for row in versions.values()}
-    assert "pending" not in {row.state for row in rows_of(settings, releases)}
-    assert "running" not in {row.state for row in rows_of(settings, runs)}
-    for folder in (settings.store / "bundles" / "small").glob("[!.]*"):
-        read_bundle(settings.store, "small", folder.name)
-    frame = obs.read_observations(settings.store, "small")
-    assert (len(frame), frame[obs.KEY].nunique()) == (750, 750)
-    assert sum(row.n_rows for row in rows_of(settings, batches)) == 750
-    told = [row.title for row in rows_of(settings, alerts) if row.kind == "promoted"]
-    assert told == [f"Promoted: version 1 → {pointer.version}"]
+@pytest.fixture(scope="module")
+def some_killed(
+    template: Path,
+    mlflow_file: Path,
+    webhook: FakeWebhook,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Homes of the points in `REAL`."""
+    return killed(tmp_path_factory.mktemp("some"), template, mlflow_file, webhook.url, REAL)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", range(len(POINTS)), ids=list(POINTS))
-def test_the_next_turn_finishes_what_a_killed_one_began(killed: Path, place: int) -> None:
-    settings = small_settings(killed / str(place))
+@pytest.mark.parametrize("point", REAL)
+def test_the_next_turn_finishes_what_a_killed_one_began(some_killed: Path, point: str) -> None:
+    settings = settings_of(some_killed / point)
     assert "running" in {row.state for row in rows_of(settings, runs)}
-    tick(settings, ROW + 1)
-    assert_one_story(settings)
+    TURN.finish(settings)
+    story_holds(settings)
     before = rows_of(settings, releases)
     assert not tick(settings, ROW + 2)["retrain"]
     assert rows_of(settings, releases) == before
-    assert_one_story(settings)
+    story_holds(settings)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("point", LOOP)
+def test_every_point_is_survived_for_good(
+    tmp_path: Path, template: Path, mlflow_file: Path, webhook: FakeWebhook, point: str
+) -> None:
+    killed(tmp_path, template, mlflow_file, webhook.url, (point,))
+    settings, scenario = settings_of(tmp_path / point), scenario_of(point)
+    scenario.finish(settings)
+    scenario.holds(settings)
+
+
+def test_every_point_stands_in_the_code_once() -> None:
+    found: list[str] = []
+    for package in ("api", "flows", "learning", "operate", "storage", "tasks"):
+        for path in (CHECKOUT / package).rglob("*.py"):
+            found += re.findall(r'\breach\("([^"]*)"\)', path.read_text())
+    assert sorted(found) == sorted(POINTS)
+    assert len(POINTS) >= 25
+
+
+def test_a_name_that_is_no_point_is_refused() -> None:
+    with pytest.raises(StorageError, match=r"PERENNIAL_KILL_AT: found 'x'; expected one of alert"):
+        kill_points.arm("x")
