@@ -58,6 +58,8 @@ def _needed(run: Run, connection: Connection, pointer: Pointer | None) -> set[st
     needed |= {act.bundle for act in acts(run.store, run.name)}
     if pointer is not None:
         needed |= {pointer.bundle, *(former.bundle for former in pointer.former)}
+        if pointer.candidate is not None:
+            needed.add(pointer.candidate.bundle)
     return needed
 
 
