@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from operate import quarantine_commands
+from operate.backup_command import backup, restore
 from operate.ledger_command import history, lineage, verify
 from operate.predict_command import predict
 from operate.terminal import JsonOption, ProblemOption, clear_errors, fail, out, show
@@ -28,6 +29,8 @@ app.command()(predict)
 app.command()(history)
 app.command()(verify)
 app.command()(lineage)
+app.command()(backup)
+app.command()(restore)
 
 
 class FlowName(StrEnum):

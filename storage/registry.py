@@ -144,3 +144,14 @@ def tag_version(uri: str, problem: str, mlflow_version: int, tags: Mapping[str, 
     client = _client(uri)
     for key, value in tags.items():
         client.set_model_version_tag(model_name(problem), str(mlflow_version), key, value[:5000])
+
+
+@_bounded
+def newest_version(uri: str, problem: str) -> int:
+    """The highest of our version numbers that any run of a problem carries; 0 without runs."""
+    client = _client(uri)
+    found = client.get_experiment_by_name(f"perennial/{problem}")
+    if found is None:
+        return 0
+    runs = client.search_runs([found.experiment_id], max_results=1000)
+    return max((int(run.data.tags.get("perennial.version", 0)) for run in runs), default=0)
