@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from storage.values import Facts
 
 FRESH_SECONDS = 1.0
 WAIT_SECONDS = 0.5
+END_SECONDS = 2.0
 
 
 class FactBoard:
@@ -27,6 +29,8 @@ class FactBoard:
         self._asking: asyncio.Future[None] | None = None
         # Until then nothing was asked: libraries that load slowly say nothing about SQL.
         self._is_loaded = False
+        self._is_idle = threading.Event()
+        self._is_idle.set()
         self.is_answering = True
 
     async def current(self) -> Mapping[str, Facts]:
@@ -43,10 +47,12 @@ class FactBoard:
         return dict(self._facts)
 
     def close(self) -> None:
-        """Stop asking."""
+        """Stop asking; a question that SQL answers soon is waited for."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+        self._is_idle.wait(END_SECONDS)
 
     def _ask(self) -> None:
+        self._is_idle.clear()
         try:
             sql.load()
             self._is_loaded = True
@@ -56,3 +62,5 @@ class FactBoard:
             if self.is_answering:
                 logger.warning("SQL does not answer: {}", type(error).__name__)
             self.is_answering = False
+        finally:
+            self._is_idle.set()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -66,6 +66,8 @@ class Runtime:
             arm(settings.kill_at)
         self.problems = tuple(problems)
         self.is_alone = is_alone
+        self._engine: Engine | None = None
+        self._opening = threading.Lock()
         if sqlite_path(settings.sql_url) is None:
             _ = self.engine  # an impossible address is told at once
         self.metrics = Metrics(shared)
@@ -91,10 +93,13 @@ class Runtime:
         self.answers: StoredAnswers
         self.gatherings: dict[str, Gathering]
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
         """The database; its libraries are loaded when it is first asked."""
-        return sql.open_engine(self.settings.sql_url)
+        with self._opening:
+            if self._engine is None:
+                self._engine = sql.open_engine(self.settings.sql_url)
+            return self._engine
 
     def start(self) -> None:
         """Recover the journal, load the models, begin to follow pointers, tokens and SQL."""
@@ -155,8 +160,8 @@ class Runtime:
         _ = self.engine
 
     def _dispose(self) -> None:
-        if "engine" in self.__dict__:
-            self.engine.dispose()
+        if self._engine is not None:
+            self._engine.dispose()
 
     async def ask(
         self, question: Callable[Concatenate[Engine, P], T], *args: P.args, **kwargs: P.kwargs
@@ -168,7 +173,7 @@ class Runtime:
         if time.monotonic() < self._silent_until:
             raise storage_unavailable()
         loop = asyncio.get_running_loop()
-        if "engine" not in self.__dict__:
+        if self._engine is None:
             # However long its libraries take to load, the database is not to blame.
             await loop.run_in_executor(self._executor, self._load_sql)
         asked: Any = loop.run_in_executor(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
@@ -15,6 +16,9 @@ from settings import Settings
 from storage.database import open_engine, upgrade
 
 pytest_plugins = ["tests.commands"]
+# How long an example takes says more about what else the machine does than about the code.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 

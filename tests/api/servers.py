@@ -104,7 +104,7 @@ def running(settings: Settings, *problems: str) -> Iterator[Api]:
         port = listener.getsockname()[1]
         try:
             wait_until(lambda: server.started or not thread.is_alive())
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
                 yield Api(client, settings, app.state.runtime, port)
         finally:
             server.should_exit = True

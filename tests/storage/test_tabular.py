@@ -190,11 +190,11 @@ def test_the_real_files_read_as_pandas_reads_them(shared_data: Path) -> None:
 def test_fifty_thousand_rows_take_no_more_than_a_few_seconds() -> None:
     content = "a,b,c,d,e,f,g,h,i,j\n" + "1,2.5,x,2024-01-01,,true,7,8,9,some text\n" * 50_000
 
-    started = time.perf_counter()
+    started = time.process_time()
     frame = read(content)
 
     assert len(frame) == 50_000
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_small_parquet_file_of_endless_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
