@@ -47,6 +47,7 @@ def reference() -> str:
         "retrain": types_of.RetrainPolicy,
         "search": types_of.SearchRules,
         "gate": types_of.GateRules,
+        "trust": types_of.TrustRules,
         "costs": types_of.Costs,
         "risk_levels[]": types_of.RiskLevel,
         "alerts": types_of.AlertRules,

@@ -9,7 +9,7 @@ from prefect import flow
 
 from flows.each import for_each
 from flows.ingest import ingest_all
-from flows.retrain import challenge
+from flows.retrain import challenge, challenge_again
 from tasks.decide import decide
 from tasks.drift import watch_drift
 from tasks.drift_joint import watch_joint
@@ -36,6 +36,8 @@ def _tick(run: Run) -> dict[str, Any]:
     result |= {"retrain": decision.go, "reason": decision.reason}
     if decision.go:
         result["challenger"] = challenge(run, decision)
+    elif (again := challenge_again(run)) is not None:
+        result["challenger"] = again
     record_versions(run)
     deliver_alerts(run.settings)  # what follows takes longer, and decides nothing
     watch_joint(run)

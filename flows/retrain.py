@@ -9,8 +9,9 @@ from prefect import flow
 
 from flows.each import for_each
 from learning.decision import Decision
+from learning.gate import Verdict
 from tasks.decide import decide
-from tasks.gate import judge_candidate
+from tasks.gate import judge_again, judge_candidate
 from tasks.record import record_versions
 from tasks.release import promote
 from tasks.run import Run
@@ -38,7 +39,21 @@ def challenge(run: Run, decision: Decision) -> dict[str, Any]:
         return {"outcome": "refused", "reason": "these rows cannot train a model"}
     result: dict[str, Any] = {"version": trained.version, "seconds": round(trained.seconds, 2)}
     verdict = judge_candidate(run, trained.version)
-    if not verdict.decision.go:
-        return {**result, "outcome": "refused", "reason": verdict.decision.reason}
-    released = promote(run, trained.version, verdict)
-    return {**result, "outcome": released.state, "reason": released.reason}
+    return {**result, **_outcome(run, trained.version, verdict)}
+
+
+def challenge_again(run: Run) -> dict[str, Any] | None:
+    """Judge the challenger that waits for evidence; None where there is none, or no more rows."""
+    again = judge_again(run)
+    if again is None:
+        return None
+    version, verdict = again
+    return {"version": version, **_outcome(run, version, verdict)}
+
+
+def _outcome(run: Run, version: int, verdict: Verdict) -> dict[str, Any]:
+    if verdict.outcome == "promote":
+        released = promote(run, version, verdict)
+        return {"outcome": released.state, "reason": released.reason}
+    word = "refused" if verdict.outcome == "refuse" else "inconclusive"
+    return {"outcome": word, "reason": verdict.decision.reason}

@@ -215,6 +215,25 @@ def challenger_refused(version: int | str, champion: int | str | None, reason: s
     return Alert("challenger_refused", "info", f"Challenger {version} refused", text)
 
 
+def challenger_waits(version: int | str, champion: int | str | None, reason: str) -> Alert:
+    """The gate cannot say yet whether a challenger is better."""
+    stays = "no model is served yet" if champion is None else f"version {champion} goes on"
+    text = story(sentence(reason), f"Nothing changed: {stays}; it is judged again by itself.")
+    return Alert("challenger_waits", "info", f"Challenger {version} needs more evidence", text)
+
+
+def labels_doubted(n_rows: int, kinds: Sequence[str], reason: str) -> Alert:
+    """Labelled rows were left out, since they echo, flood or lie in the future."""
+    text = story(
+        sentence(reason),
+        "These rows neither train nor judge a model; the others do.",
+        "Ask who sends them; a token is taken away with `perennial token revoke`.",
+    )
+    fields: dict[str, FieldValue] = {"Rows": n_rows, "Found": ", ".join(sorted(set(kinds)))}
+    title = f"{n_rows:,} labels left out"
+    return Alert("labels_doubted", "warning", title, text, fields, ", ".join(sorted(set(kinds))))
+
+
 def rolled_back(from_version: int | str, to_version: int | str, actor: str, reason: str) -> Alert:
     """A person or the system took a release back."""
     text = story(

@@ -14,6 +14,8 @@ from learning.spans import Span
 Trigger = Literal["bootstrap", "performance", "estimate", "drift", "volume", "age", "manual"]
 Harm = Literal["found", "none", "unknown"]
 REFUSALS_THAT_OPEN_THE_CIRCUIT = 3
+# The weakest first: a stronger one trains anew though a challenger waits for its verdict.
+STRENGTH = ("age", "volume", "drift", "estimate", "performance", "manual", "bootstrap")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class RetrainEvidence:
 class RetrainState:
     """What happened before. ``attempts_today`` counts the last 24 hours.
 
-    ``refused_triggers`` are those of the refused challengers in a row.
+    ``refused_triggers`` are those of the refused challengers in a row. ``waiting_version`` is a
+    challenger that is to be judged again, trained for ``waiting_trigger``.
     """
 
     has_champion: bool
@@ -75,6 +78,8 @@ class RetrainState:
     attempts_today: int = 0
     refusals_in_a_row: int = 0
     refused_triggers: tuple[str, ...] = ()
+    waiting_version: int | None = None
+    waiting_trigger: str | None = None
 
     @property
     def is_circuit_open(self) -> bool:
@@ -146,6 +151,8 @@ def _decide_bootstrap(
     if evidence.n_labelled < needed:
         reason = f"no champion yet, and {evidence.n_labelled} labelled rows of {needed} needed"
         return Decision(False, reason, numbers, "bootstrap")
+    if (brake := _waits(state, "bootstrap")) is not None:
+        return Decision(False, f"no champion yet, and {brake}", numbers, "bootstrap")
     more = numbers["rows_needed"]
     if state.last_attempt is not None and evidence.n_unused < more:
         reason = (
@@ -204,6 +211,8 @@ def _brakes(
     trigger: Trigger,
 ) -> Iterator[str]:
     policy = problem.retrain
+    if (brake := _waits(state, trigger)) is not None:
+        yield brake
     needed = rows_needed(problem, state, trigger)
     if evidence.n_unused < needed:
         why = f"only {evidence.n_unused} new labelled rows of {needed} needed"
@@ -228,6 +237,16 @@ def _brakes(
             )
     if state.attempts_today >= policy.daily_budget:
         yield f"{state.attempts_today} attempts in 24 hours use up the budget"
+
+
+def _waits(state: RetrainState, trigger: Trigger) -> str | None:
+    """Why a challenger that waits for more rows is not replaced for this trigger, if it is not."""
+    if state.waiting_version is None:
+        return None
+    earlier = state.waiting_trigger if state.waiting_trigger in STRENGTH else "age"
+    if STRENGTH.index(trigger) > STRENGTH.index(earlier):
+        return None
+    return f"version {state.waiting_version} waits for enough rows to be judged"
 
 
 def _is_within(span: Span, time: timedelta, n_rows: int) -> bool:

@@ -3,153 +3,141 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learning import gate_beside, gate_checks
 from learning.decision import Decision
-from learning.metrics import LOWER_IS_BETTER, all_metrics, bootstrap, gain, metric_function
+from learning.gate_checks import Check, Contest, Footprint, Side, known
+from learning.gate_rules import GateRules
 from learning.onnx_export import Parity
-from learning.problem import GateRules, Task
-from learning.rows import Floats
+from learning.paired import Estimate, estimate_gain, significance_of
+
+__all__ = ["Beside", "Check", "Contest", "Footprint", "Side", "Verdict", "judge"]
+
+Outcome = Literal["promote", "refuse", "inconclusive"]
 
 
 @dataclass(frozen=True)
-class Check:
-    """One condition of the gate: whether it holds, the value found and the value required."""
+class Beside:
+    """What is asked beside the gain; what is left out is not asked.
 
-    name: str
-    passed: bool
-    found: float | None
-    required: float | None
-    text: str
+    ``older`` are rows of earlier times that neither model was trained on, ``slices`` names and
+    rows [n] of the judged ones, ``anchor`` the model that small steps are measured from.
+    ``notes`` are checks that were made before the gate, such as leaks.
+    """
+
+    older: Contest | None = None
+    slices: tuple[tuple[str, NDArray[np.bool_]], ...] = ()
+    baselines: tuple[Side, ...] = ()
+    anchor: Side | None = None
+    footprint: Footprint | None = None
+    rival_footprint: Footprint | None = None
+    notes: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says: a decision whose evidence holds every check."""
+    """What the gate says: a decision whose evidence holds every check.
+
+    ``inconclusive`` is neither yes nor no: the challenger is judged again on more rows.
+    """
 
     decision: Decision
+    outcome: Outcome
     checks: tuple[Check, ...]
     gain: float | None
     gain_low: float | None
     gain_high: float | None
+    confidence: float
 
 
-@dataclass(frozen=True)
-class Contest:
-    """The same holdout rows seen by all: labels [n] and outputs [n, classes or 1].
-
-    ``rival`` is the champion's output, or the dummy's when there is no champion. ``is_first``
-    says that nothing is served yet, ``is_rival_served`` that the rival is what answers now.
-    """
-
-    task: Task
-    metric: str
-    y: Floats
-    challenger: Floats
-    rival: Floats
-    rival_name: str
-    threshold: float = 0.5
-    rival_threshold: float = 0.5
-    is_first: bool = False
-    is_rival_served: bool = False
-
-
-def judge(contest: Contest, parity: Parity, rules: GateRules, seed: int = 0) -> Verdict:
-    """Promote only if the challenger is better beyond chance and every floor holds.
-
-    The gain is the paired difference of the metric on the same rows; its interval is a percentile
-    bootstrap over rows, at ``confidence``, whose lower end must exceed ``min_gain``. A first
-    champion must be better than the dummy, if not beyond chance: the alternative is no answer at
-    all, and nothing better is lost.
-    """
-    n_rows = len(contest.y)
-    enough = Check(
-        "rows", n_rows >= rules.min_rows, n_rows, rules.min_rows,
-        f"{n_rows} holdout rows, required ≥ {rules.min_rows}",
-    )  # fmt: skip
-    parity_check = Check(
-        "parity", parity.holds, _known(parity.largest_difference), parity.tolerance,
-        f"ONNX differs by {parity.largest_difference:.1e} at most on {parity.n_rows} rows, "
-        f"required ≤ {parity.tolerance:g}",
-    )  # fmt: skip
-    if not n_rows:
-        return _verdict((enough, parity_check), contest, (math.nan,) * 3)
-    numbers = paired_gain(contest, rules.confidence, seed)
-    checks = (enough, parity_check, _gain_check(contest, numbers, rules))
-    floors = _floor_checks(contest, rules.floors)
-    return _verdict((*checks, *floors), contest, numbers)
-
-
-def paired_gain(contest: Contest, confidence: float, seed: int = 0) -> tuple[float, float, float]:
-    """Gain of the challenger over its rival and its interval; nan where the metric is undefined."""
-    new = metric_function(contest.task, contest.metric, contest.threshold)
-    old = metric_function(contest.task, contest.metric, contest.rival_threshold)
-
-    def of_rows(index: NDArray[np.intp]) -> float:
-        y = contest.y[index]
-        return gain(contest.metric, new(y, contest.challenger[index]), old(y, contest.rival[index]))
-
-    low, high = bootstrap(of_rows, len(contest.y), confidence, seed, n_resamples=500)
-    return of_rows(np.arange(len(contest.y))), low, high
-
-
-def _gain_check(contest: Contest, numbers: tuple[float, float, float], rules: GateRules) -> Check:
-    found, low, high = numbers
-    if math.isnan(low):
-        text = f"{contest.metric} is undefined on the {len(contest.y)} rows of the holdout"
-        if len(np.unique(contest.y)) < 2:
-            text += ": only one class in it"
-        return Check("gain", False, None, rules.min_gain, text)
-    text = (
-        f"{contest.metric} gain over {contest.rival_name} {found:+.4f} "
-        f"[{low:+.4f}, {high:+.4f}] on {len(contest.y)} rows"
-    )
-    if contest.is_first:
-        if found > 0 >= low:
-            text += ", not beyond chance"
-        return Check("gain", found > 0, found, 0.0, text)
-    return Check("gain", low > rules.min_gain, low, rules.min_gain, text)
-
-
-def _floor_checks(contest: Contest, floors: Mapping[str, float]) -> list[Check]:
-    """Each floor, or the served champion's own value where that is under the floor as well.
-
-    Refusing then would not keep the worse model out: it is what answers.
-    """
-    found_by = all_metrics(contest.task, contest.y, contest.challenger, contest.threshold)
-    served = all_metrics(contest.task, contest.y, contest.rival, contest.rival_threshold)
-    checks = []
-    for name, floor in floors.items():
-        found, rival = found_by.get(name, math.nan), served.get(name, math.nan)
-        sign, required = "≤" if name in LOWER_IS_BETTER else "≥", floor
-        text = f"{name} {found:.3f}, required {sign} {floor:g}"
-        if contest.is_rival_served and gain(name, rival, floor) < 0:
-            required = rival
-            text += f", or {rival:.3f} as long as {contest.rival_name} is no better"
-        if name not in found_by:
-            text = f"{name} is no metric of this task; expected one of {', '.join(found_by)}"
-        holds = gain(name, found, required) >= 0
-        checks.append(Check(f"floor {name}", holds, _known(found), required, text))
-    return checks
-
-
-def _verdict(
-    checks: tuple[Check, ...], contest: Contest, numbers: tuple[float, float, float]
+def judge(
+    contest: Contest,
+    parity: Parity,
+    rules: GateRules,
+    beside: Beside | None = None,
+    look: int = 1,
+    is_last: bool = False,
+    seed: int = 0,
 ) -> Verdict:
-    failed = [check for check in checks if not check.passed]
+    """Promote only if the challenger is better beyond chance and every other check holds.
+
+    The gain is the paired difference of the metric on the same rows. ``confidence`` is that of all
+    looks together: look k spends the share 1/2^k of the error. A first champion must be better
+    than the dummy, if not beyond chance: the alternative is no answer at all, and nothing better
+    is lost. ``is_last``: what is unsure now is refused.
+    """
+    confidence = 1 - (1 - rules.confidence) * significance_of(look)
+    estimate = Estimate(math.nan, math.nan, 0, "")
+    if len(contest.y):
+        estimate = estimate_gain(contest.pair, rules.block_rows, seed)
+    found = tuple(_checks(contest, parity, rules, beside or Beside(), estimate, confidence))
+    low, high = estimate.interval(confidence)
+    outcome = _outcome(found, is_last)
+    reason = _reason(found, outcome, contest)
+    evidence = {
+        "checks": [{**asdict(check), "passed": check.passed} for check in found],
+        "metric": contest.metric,
+        "outcome": outcome,
+        "look": look,
+        "n_rows": len(contest.y),
+        "method": estimate.method,
+    }
+    numbers = known(estimate.value), known(low), known(high)
+    decision = Decision(outcome == "promote", reason, evidence)
+    return Verdict(decision, outcome, found, *numbers, confidence)
+
+
+def _checks(
+    contest: Contest,
+    parity: Parity,
+    rules: GateRules,
+    beside: Beside,
+    estimate: Estimate,
+    confidence: float,
+) -> Iterator[Check]:
+    yield from gate_checks.enough_rows(contest, rules)
+    yield gate_checks.same_graph(parity)
+    yield from beside.notes
+    if not len(contest.y):
+        return
+    yield gate_checks.gain_check(contest, estimate, rules, confidence)
+    yield from gate_checks.floor_checks(contest, rules.floors)
+    yield from gate_checks.baseline_checks(contest, beside.baselines)
+    if not contest.is_first:
+        yield from gate_beside.slice_checks(contest, beside.slices, rules, confidence)
+    asked = (
+        gate_beside.anchor_check(contest, beside.anchor, rules, confidence),
+        gate_beside.calibration_check(contest, rules, confidence),
+        gate_beside.backtest_check(beside.older, contest, rules, confidence),
+    )
+    yield from (check for check in asked if check is not None)
+    yield from gate_checks.footprint_checks(beside.footprint, beside.rival_footprint, rules)
+
+
+def _outcome(checks: tuple[Check, ...], is_last: bool) -> Outcome:
+    found = {check.outcome for check in checks}
+    if "fail" in found or ("unsure" in found and is_last):
+        return "refuse"
+    return "inconclusive" if "unsure" in found else "promote"
+
+
+def _reason(checks: tuple[Check, ...], outcome: Outcome, contest: Contest) -> str:
     gain_text = next((check.text for check in checks if check.name == "gain"), checks[0].text)
+    if outcome == "promote":
+        is_better = next(check.required or 0.0 for check in checks if check.name == "gain") >= 0
+        word = "better than" if is_better else "not worse than"
+        return f"{word} {contest.rival_name}: {gain_text}"
+    failed = [check for check in checks if check.outcome == "fail"]
+    unsure = [check for check in checks if check.outcome == "unsure"]
     if failed:
-        reason = "refused: " + "; ".join(check.text for check in failed)
-    else:
-        reason = f"better than {contest.rival_name}: {gain_text}"
-    evidence = {"checks": [vars(check) for check in checks], "metric": contest.metric}
-    found, low, high = (_known(number) for number in numbers)
-    return Verdict(Decision(not failed, reason, evidence), checks, found, low, high)
-
-
-def _known(number: float) -> float | None:
-    return number if math.isfinite(number) else None
+        return "refused: " + "; ".join(check.text for check in failed)
+    told = "; ".join(check.text for check in unsure)
+    if outcome == "refuse":
+        return f"refused: no proof in the time it had: {told}"
+    return f"inconclusive, judged again on more rows: {told}"

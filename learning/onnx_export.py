@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,10 +78,15 @@ def _spread_classes(graph: Any, answer: str, fitted: Fitted) -> str:
 
 def run_graph(content: bytes, x: Matrix) -> Floats:
     """The graph's output on encoded rows, as float64."""
+    return open_graph(content)(x)
+
+
+def open_graph(content: bytes) -> Callable[[Matrix], Floats]:
+    """A function from encoded rows to the graph's output, as float64."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run([OUTPUT], {INPUT: x})[0], dtype=np.float64)
+    return lambda x: np.asarray(session.run([OUTPUT], {INPUT: x})[0], dtype=np.float64)
 
 
 def parity_rows(x: Matrix, n_rows: int, seed: int = 0) -> Matrix:

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from learning.alert_rules import AlertRules
+from learning.gate_rules import GateRules, TrustRules
 from learning.performance_rules import (
     PerformanceRules,
     Slice,
@@ -20,7 +21,6 @@ from learning.problem_rules import (
     Costs,
     DriftKind,
     DriftRules,
-    GateRules,
     Generator,
     GeneratorDrift,
     QuarantineRules,
@@ -54,6 +54,7 @@ __all__ = [
     "Section",
     "Slice",
     "Task",
+    "TrustRules",
     "Windows",
     "label_text",
 ]
@@ -138,6 +139,9 @@ class Problem(Section):
     retrain: RetrainPolicy = Field(RetrainPolicy(), description="which triggers retrain")
     search: SearchRules = Field(SearchRules(), description="what training tries")
     gate: GateRules = Field(GateRules(), description="what a challenger must show to take over")
+    trust: TrustRules = Field(
+        TrustRules(), description="whose labels train a model, and whose judge it"
+    )
     costs: Costs = Field(Costs(), description="of errors; they set the decision threshold")
     risk_levels: tuple[RiskLevel, ...] = Field(
         (

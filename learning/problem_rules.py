@@ -1,4 +1,4 @@
-"""The rules that a problem file may set: windows, drift, retraining, search, gate."""
+"""The rules that a problem file may set: windows, drift, retraining, search, costs."""
 
 from __future__ import annotations
 
@@ -127,20 +127,6 @@ class SearchRules(Section):
     folds: int = Field(3, ge=1, le=10, description="time-ordered validation blocks")
     budget_seconds: float = Field(60, gt=0, description="time for the whole search")
     seed: int = Field(0, description="of everything random in training")
-
-
-class GateRules(Section):
-    """What a challenger must show before it takes over."""
-
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the interval of its gain")
-    min_gain: float = Field(0.0, ge=0, description="the interval's lower end must exceed this")
-    min_rows: int = Field(50, ge=20, description="holdout rows below which nothing is promoted")
-    floors: dict[str, float] = Field(
-        default_factory=dict, description="worst acceptable value by metric, e.g. recall: 0.7"
-    )
-    max_parity_difference: float = Field(
-        1e-4, gt=0, description="most that the ONNX model may differ from the fitted one"
-    )
 
 
 class Costs(Section):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learning.metrics import LOWER_IS_BETTER, metric_function
 from learning.models import GRIDS, TrainingError, fit
@@ -154,6 +155,11 @@ def _score(
 
 def thin(rows: Rows, most_rows: int) -> Rows:
     """At most so many rows, evenly spaced in time, the newest included."""
-    if len(rows) <= most_rows:
-        return rows
-    return rows.part(np.linspace(0, len(rows) - 1, most_rows).round().astype(np.intp))
+    return rows if len(rows) <= most_rows else rows.part(thin_places(len(rows), most_rows))
+
+
+def thin_places(n_rows: int, most_rows: int) -> NDArray[np.intp]:
+    """Indexes of at most so many of the rows, evenly spaced, the last included."""
+    if n_rows <= most_rows:
+        return np.arange(n_rows)
+    return np.linspace(0, n_rows - 1, most_rows).round().astype(np.intp)

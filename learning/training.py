@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.inspection import permutation_importance
 
 from learning.calibration import Scaling, fit_scalings
+from learning.exam import is_exam
 from learning.loss_model import LossModel, fit_loss_model
 from learning.metrics import LOWER_IS_BETTER, all_metrics, metric_function
 from learning.models import Fitted, TrainingError, fit
@@ -18,7 +20,7 @@ from learning.performance import chosen_metric
 from learning.problem import Costs, Problem
 from learning.rows import Floats, Rows, Schema
 from learning.search import Contestants, SearchResult, Trial, search, thin
-from learning.windows import Split, split_holdout, take_window
+from learning.windows import Split, split_trusted, take_window
 
 PARITY_ROWS = 10_000
 SMALLEST_BLOCK = 30
@@ -54,13 +56,15 @@ def train_challenger(
     schema: Schema,
     elapsed: Callable[[], float],
     on_trial: Callable[[Trial], None] = lambda _trial: None,
+    may: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
 ) -> Challenger:
     """Train on the labelled rows and evaluate on the newest of them, which no model has seen.
 
-    Raises TrainingError when the rows cannot train a model.
+    ``may``: which of the rows [n] may train, and which may judge; all unless it is given. Of those
+    that may train, ``gate.backtest_share`` are kept from it. Raises TrainingError when the rows
+    cannot train a model.
     """
-    rows = rows.labelled
-    split = split_holdout(rows, champion_end, problem.windows, problem.gate.min_rows)
+    split = _split(rows, champion_end, problem, may)
     metric = chosen_metric(schema.task, problem.performance)
     refuse_untrainable(split, schema, problem)
     block = max(SMALLEST_BLOCK, min(len(split.holdout), len(split.training) // 5))
@@ -92,6 +96,19 @@ def train_challenger(
         if schema.task == "regression"
         else None,
     )
+
+
+def _split(
+    rows: Rows,
+    champion_end: np.datetime64 | None,
+    problem: Problem,
+    may: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None,
+) -> Split:
+    is_known = ~np.isnan(rows.y)
+    trains, judges = may or (is_known, is_known)
+    trains = trains & is_known & ~is_exam(rows.times, problem.gate.backtest_share)
+    rules = problem.windows, problem.gate.min_rows
+    return split_trusted(rows, trains, judges & is_known, champion_end, *rules)
 
 
 def refuse_untrainable(split: Split, schema: Schema, problem: Problem) -> None:

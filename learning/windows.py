@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learning.problem import Windows
 from learning.rows import Rows
@@ -49,3 +50,22 @@ def take_window(rows: Rows, window: str) -> Rows:
     """The newest part of the rows that a window's name stands for, never under 200 rows."""
     size = max(int(len(rows) * WINDOW_SHARES[window]), SMALLEST_WINDOW)
     return rows.part(slice(max(0, len(rows) - size), None))
+
+
+def split_trusted(
+    rows: Rows,
+    trains: NDArray[np.bool_],
+    judges: NDArray[np.bool_],
+    champion_end: np.datetime64 | None,
+    windows: Windows,
+    min_rows: int,
+) -> Split:
+    """As `split_holdout`, of rows [n] of which only some may train and only some may judge.
+
+    The newest judges are the holdout; what may train and lies before all of them is trained on.
+    """
+    judging = split_holdout(rows.part(judges), champion_end, windows, min_rows).holdout
+    before = trains & (rows.times < judging.times[0]) if len(judging) else trains
+    training = rows.part(before)
+    newest = slice(max(0, len(training) - windows.training_rows), None)
+    return Split(training.part(newest), judging)

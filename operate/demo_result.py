@@ -176,7 +176,7 @@ def summarise(
         "drift_alarms": len(alarm_times(ledger)),
         "retrains": max(0, len(ledger.models) - 1),
         "promotions": max(0, sum(r.state == "promoted" for r in ledger.releases) - 1),
-        "refusals": sum(not row.go for row in ledger.gate),
+        "refusals": sum(is_refusal(row) for row in ledger.gate),
         "requests": len(traffic.answers),
         "failed": sum(a.status != 200 for a in traffic.answers.values())
         + len(traffic.feedback_failures),
@@ -197,6 +197,11 @@ def summarise(
     return result
 
 
+def is_refusal(row: Row[Any]) -> bool:
+    """Whether the gate said no; a challenger that it could not judge yet is no refusal."""
+    return not row.go and row.evidence.get("outcome") != "inconclusive"
+
+
 def failures(traffic: Traffic) -> dict[str, int]:
     """How often each kind of failure came: route, status and code."""
     told = [
@@ -210,11 +215,11 @@ def failures(traffic: Traffic) -> dict[str, int]:
 
 def decisions(ledger: Ledger) -> list[dict[str, Any]]:
     """Each retrain: its trigger, and what the gate said of it."""
-    verdicts = {row.run_id: row for row in ledger.gate}
+    verdicts = {row.evidence.get("version"): row for row in ledger.gate}
     wishes = {row.run_id: row for row in ledger.retrain if row.go}
     told = []
     for model in ledger.models:
-        wish, verdict = wishes.get(model.run_id), verdicts.get(model.run_id)
+        wish, verdict = wishes.get(model.run_id), verdicts.get(model.version)
         told.append(
             {
                 "version": model.version,

@@ -71,7 +71,10 @@ def _gate(row: Row[Any]) -> dict[str, Any]:
     return {
         "version": row.evidence.get("version"),
         "go": row.go,
+        "outcome": row.evidence.get("outcome", "promote" if row.go else "refuse"),
+        "look": row.evidence.get("look", 1),
         "reason": row.reason,
+        "checks": row.evidence.get("checks", []),
         "gain": row.evidence.get("gain"),
         "clock": row.clock,
         "decided_at": row.decided_at,

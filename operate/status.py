@@ -68,6 +68,8 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
     champion = models.champion(connection, name)
     drift = reports.latest_drift(connection, name)
     decided = reports.decisions_of(connection, name, "retrain", 1)
+    judged = reports.decisions_of(connection, name, "gate", 1)
+    waiting = models.waiting(connection, name)
     pointer, is_damaged = _pointer(settings, name)
     servers = acknowledgements(settings.store, name)
     last = runs.last_runs(connection, name)
@@ -89,6 +91,8 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
         "watched": _watched(connection, name, drift),
         "drift_report": _report(settings, name, drift),
         "decision": decided[0].reason if decided else None,
+        "gate": judged[0].reason if judged else None,
+        "waiting": None if waiting is None else waiting.version,
         "quarantine": {"waiting": count_waiting(connection, name)},
         **source_facts(settings, connection, name),
         "last_runs": last,
@@ -174,6 +178,8 @@ def show_status(found: dict[str, Any], console: Console) -> None:
         for label, text in live_lines(problem):
             table.add_row(escape(label), escape(text))
         table.add_row("decision", problem["decision"] or "none yet")
+        if problem["gate"]:
+            table.add_row("gate", escape(_gate(problem)))
         if waiting := problem["quarantine"]["waiting"]:
             text = f"{waiting} rows wait: perennial quarantine list --problem {problem['name']}"
             table.add_row("quarantine", text)
@@ -188,6 +194,13 @@ def show_status(found: dict[str, Any], console: Console) -> None:
             console.print(line, markup=False)
     for name, channel in found["channels"].items():
         console.print(f"alerts by {name}: {_spoken(channel)}", markup=False)
+
+
+def _gate(problem: dict[str, Any]) -> str:
+    """What the gate said last, and which version waits for more rows."""
+    waiting = problem["waiting"]
+    waits = "" if waiting is None else f"version {waiting} waits; "
+    return waits + str(problem["gate"])
 
 
 def _spoken(channel: dict[str, Any]) -> str:

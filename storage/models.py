@@ -1,8 +1,9 @@
 """Model versions: each training attempt, what became of it, and the champion.
 
 A version goes from ``training`` to ``candidate`` (it has a bundle), ``challenger`` (it passed the
-gate), ``champion`` and ``archived``; or it ends as ``refused``, or as ``abandoned`` when the run
-that trained it died.
+gate), ``champion`` and ``archived``. It is ``waiting`` while the gate cannot say, and ends as
+``refused``, as ``superseded`` when a newer one was trained meanwhile, or as ``abandoned`` when the
+run that trained it died.
 """
 
 from __future__ import annotations
@@ -66,6 +67,25 @@ def champion(connection: Connection, problem: str) -> Row[Any] | None:
         .order_by(models.c.version.desc())
         .limit(1)
     ).first()
+
+
+def waiting(connection: Connection, problem: str) -> Row[Any] | None:
+    """The version that waits for more evidence, or None."""
+    return connection.execute(
+        select(models)
+        .where(models.c.problem == problem, models.c.state == "waiting")
+        .order_by(models.c.version.desc())
+        .limit(1)
+    ).first()
+
+
+def supersede(connection: Connection, problem: str, reason: str) -> None:
+    """Give up the version that waits, since another one is trained."""
+    connection.execute(
+        update(models)
+        .where(models.c.problem == problem, models.c.state == "waiting")
+        .values(state="superseded", reason=reason)
+    )
 
 
 def crown(connection: Connection, problem: str, version: int) -> None:

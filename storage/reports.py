@@ -127,6 +127,16 @@ def gate_decision(connection: Connection, run_id: str) -> Row[Any] | None:
     ).first()
 
 
+def gate_decisions(connection: Connection, problem: str, version: int) -> list[Row[Any]]:
+    """All that the gate said of a version, newest first: it may have been judged again."""
+    found = connection.execute(
+        select(decisions)
+        .where(decisions.c.problem == problem, decisions.c.kind == "gate")
+        .order_by(decisions.c.id.desc())
+    )
+    return [row for row in found if row.evidence.get("version") == version]
+
+
 def decisions_of(
     connection: Connection, problem: str, kind: str, newest: int
 ) -> Sequence[Row[Any]]:

@@ -268,7 +268,7 @@ models = Table(
     _name("problem", primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("run_id", String(36), nullable=False, comment="of the loop run that trained it"),
-    _name("state", comment="candidate, challenger, champion, archived, refused"),
+    _name("state", comment="candidate, waiting, challenger, champion, archived, refused"),
     Column("bundle", String(64), comment="name of the bundle folder"),
     Column("sha256", String(64)),
     Column("mlflow_run_id", String(64)),

@@ -21,7 +21,9 @@ from tasks.sending import Link, Message
 N_POINTS = 60
 ABOUT_DRIFT = frozenset({"drift_found", "drift_over"})
 ABOUT_PERFORMANCE = frozenset({"performance_below_floor", "performance_recovered"})
-ABOUT_A_VERSION = frozenset({"first_champion", "promoted", "challenger_refused"})
+ABOUT_A_VERSION = frozenset(
+    {"first_champion", "promoted", "challenger_refused", "challenger_waits"}
+)
 
 
 class Composer:

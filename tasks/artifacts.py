@@ -145,20 +145,27 @@ def show_decision(run: Run, decision: Decision) -> None:
 
 def show_verdict(run: Run, version: int, verdict: Verdict) -> None:
     """The gate, check by check."""
-    word = "promote" if verdict.decision.go else "refuse"
     lines = [
-        f"## Gate: {word} version {version}",
+        f"## Gate: {verdict.outcome}, version {version}",
         "",
         verdict.decision.reason,
         "",
-        "| check | passed | found |",
-        "|---|---|---|",
+        "| check | outcome | found | required | in words |",
+        "|---|---|---|---|---|",
         *(
-            f"| {check.name} | {'yes' if check.passed else '**no**'} | {_cell(check.text)} |"
+            f"| {_cell(check.name)} | {_OUTCOMES[check.outcome]} | {_short(check.found)} "
+            f"| {_short(check.required)} | {_cell(check.text)} |"
             for check in verdict.checks
         ),
     ]
     show(run, "gate", "\n".join(lines))
+
+
+_OUTCOMES = {"pass": "pass", "fail": "**fail**", "unsure": "*unsure*", "skip": "not asked"}
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.5g}"
 
 
 def show_history(run: Run, releases: Sequence[Row[Any]]) -> None:

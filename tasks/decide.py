@@ -29,6 +29,8 @@ from tasks.step import step
 
 N_ATTEMPTS = 50
 N_FORGIVEN = 2
+# Neither refused nor served: nothing can be learnt from them about refusals in a row.
+UNDECIDED = frozenset({"abandoned", "superseded", "waiting"})
 
 
 @step("decide whether to retrain")
@@ -156,7 +158,8 @@ def _state(
     run: Run, champion: Row[Any] | None, attempts: Sequence[Row[Any]], tried: Sequence[Row[Any]]
 ) -> RetrainState:
     counted = _counted(attempts)
-    judged = [attempt for attempt in attempts if attempt.state != "abandoned"]
+    waiting = next((attempt for attempt in attempts if attempt.state == "waiting"), None)
+    judged = [attempt for attempt in attempts if attempt.state not in UNDECIDED]
     refused = list(takewhile(lambda attempt: attempt.state == "refused", judged))
     triggers = {row.run_id: row.trigger for row in tried}
     kinds = {triggers[row.run_id] for row in refused if triggers.get(row.run_id)}
@@ -168,6 +171,8 @@ def _state(
         attempts_today=sum(day_ago < attempt.clock <= run.now for attempt in attempts),
         refusals_in_a_row=len(refused),
         refused_triggers=tuple(sorted(kinds)),
+        waiting_version=None if waiting is None else waiting.version,
+        waiting_trigger=None if waiting is None else triggers.get(waiting.run_id),
     )
 
 

@@ -1,67 +1,90 @@
-"""The gate: champion and challenger on the same holdout rows, the verdict kept and shown."""
+"""The gate: champion and challenger on the same unseen rows, the verdict kept and shown."""
 
 from __future__ import annotations
 
-import pandas as pd
+from datetime import timedelta
+from typing import Any
 
-from learning.gate import Contest, Verdict, judge
+from sqlalchemy import Row
+
+from learning import alert_text
+from learning.gate import Verdict, judge
 from learning.onnx_export import Parity
-from learning.rows import Floats
 from storage import models, reports
-from storage.bundles import read_bundle
 from storage.database import reading
 from storage.kill_points import reach
-from storage.manifest import cut
 from tasks.artifacts import show_verdict
-from tasks.champion import load_champion
+from tasks.champion import Champion, load_champion
+from tasks.gate_evidence import hear
+from tasks.labelled import read_labelled
 from tasks.run import Run
 from tasks.step import step
-from tasks.training import EVALUATION, refuse_version, training_folder
+from tasks.training import refuse_version
 
 
 @step("gate: champion against challenger")
 def judge_candidate(run: Run, version: int) -> Verdict:
-    """The verdict on a trained version; a refused one is told of, a passed one is challenger."""
-    champion = load_champion(run)
-    with reading(run.engine) as connection:
-        row = models.find_version(connection, run.name, version)
-    if row is None or row.bundle is None:
+    """The verdict on a trained version: challenger if it passed, waiting if nobody can say yet."""
+    schema = run.schema
+    champion, challenger = load_champion(run), load_champion(run, version)
+    if challenger is None or schema is None:
         raise LookupError(f"{run.name}: version {version} has no bundle to judge")
-    manifest = read_bundle(run.store, run.name, row.bundle).manifest
-    table = pd.read_parquet(training_folder(run.settings.home, run.name, version) / EVALUATION)
-    rival = champion if champion is not None and champion.manifest.task == manifest.task else None
-    contest = Contest(
-        task=manifest.task,
-        metric=manifest.metric,
-        y=table["y"].to_numpy(dtype="float64"),
-        challenger=_outputs(table, "challenger"),
-        rival=_outputs(table, "rival"),
-        rival_name="the dummy" if rival is None else f"champion {rival.version}",
-        threshold=cut(manifest),
-        is_first=champion is None,
-        is_rival_served=rival is not None,
-        rival_threshold=0.5 if rival is None else cut(rival.manifest),
-    )
-    parity = Parity(
-        int(manifest.parity["n_rows"]),
-        manifest.parity["largest_difference"],
-        manifest.parity["tolerance"],
-    )
-    verdict = judge(contest, parity, run.problem.gate)
-    _keep(run, version, verdict)
+    before = looks_at(run, version)
+    labelled = read_labelled(run, schema, champion)
+    hearing = hear(run, schema, labelled, challenger, champion, is_first_look=not before)
+    rules, look = run.problem.gate, len(before) + 1
+    is_last = look >= rules.looks or _is_out_of_patience(run, challenger, len(hearing.contest.y))
+    parity = _parity(challenger)
+    verdict = judge(hearing.contest, parity, rules, hearing.beside, look, is_last)
+    _keep(run, version, verdict, champion)
     reach("gate.verdict_kept")
-    if not verdict.decision.go:
+    if verdict.outcome == "refuse":
         refuse_version(run, version, champion, verdict.decision.reason)
     show_verdict(run, version, verdict)
     return verdict
 
 
-def _outputs(table: pd.DataFrame, side: str) -> Floats:
-    columns = [name for name in table if str(name).startswith(f"{side}_")]
-    return table[columns].to_numpy(dtype="float64")
+@step("judge the waiting challenger again")
+def judge_again(run: Run) -> tuple[int, Verdict] | None:
+    """Another look at the waiting version once there are enough more rows; None until then."""
+    with reading(run.engine) as connection:
+        waiting = models.waiting(connection, run.name)
+    if waiting is None or run.schema is None:
+        return None
+    before = looks_at(run, waiting.version)
+    champion, challenger = load_champion(run), load_champion(run, waiting.version)
+    if challenger is None:
+        raise LookupError(f"{run.name}: waiting version {waiting.version} has no bundle")
+    end = challenger.training_end
+    if champion is not None:
+        end = max(end, champion.training_end)
+    n_rows = int(read_labelled(run, run.schema, champion).behind(end).sum())
+    seen = before[0].evidence.get("n_rows", 0) if before else 0
+    needed = max(run.problem.gate.growth * seen, run.problem.gate.min_rows)
+    if n_rows < needed and not _is_out_of_patience(run, challenger, n_rows):
+        return None
+    return waiting.version, judge_candidate(run, waiting.version)
 
 
-def _keep(run: Run, version: int, verdict: Verdict) -> None:
+def looks_at(run: Run, version: int) -> list[Row[Any]]:
+    """The gate's decisions about a version so far, newest first."""
+    with reading(run.engine) as connection:
+        return reports.gate_decisions(connection, run.name, version)
+
+
+def _is_out_of_patience(run: Run, challenger: Champion, n_rows: int) -> bool:
+    patience = run.problem.gate.patience
+    if patience.rows is not None:
+        return n_rows >= patience.rows
+    return run.now - challenger.clock.to_pydatetime() >= (patience.time or timedelta(0))
+
+
+def _parity(challenger: Champion) -> Parity:
+    kept = challenger.manifest.parity
+    return Parity(int(kept["n_rows"]), kept["largest_difference"], kept["tolerance"])
+
+
+def _keep(run: Run, version: int, verdict: Verdict, champion: Champion | None) -> None:
     decision = verdict.decision
     with run.commit() as connection:
         reports.save_decision(
@@ -75,14 +98,20 @@ def _keep(run: Run, version: int, verdict: Verdict) -> None:
                 "evidence": {
                     **decision.evidence,
                     "version": version,
+                    "champion": None if champion is None else champion.version,
                     "gain": verdict.gain,
                     "gain_low": verdict.gain_low,
                     "gain_high": verdict.gain_high,
+                    "confidence": verdict.confidence,
                 },
                 "clock": run.now,
             },
         )
-        if decision.go:
-            models.update_version(
-                connection, run.name, version, state="challenger", reason=decision.reason
-            )
+        if verdict.outcome == "refuse":
+            return
+        state = "challenger" if decision.go else "waiting"
+        models.update_version(connection, run.name, version, state=state, reason=decision.reason)
+        if state == "waiting":
+            serving = None if champion is None else str(champion.version)
+            waits = alert_text.challenger_waits(str(version), serving, decision.reason)
+            run.alert(connection, waits, str(version))

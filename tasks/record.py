@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from loguru import logger
 from sqlalchemy import Row
 
-from storage import models, registry
+from storage import models, registry, reports
 from storage.bundles import BundleError, read_bundle
 from storage.database import reading
 from storage.kill_points import reach
@@ -40,6 +41,7 @@ def record_versions(run: Run) -> int:
                 logger.warning(
                     "{}: version {} cannot be recorded: {}", run.name, row.version, error
                 )
+        _tag_verdict(run)
         _align_aliases(run)
     except registry.RegistryError as error:
         logger.warning("{}: {}; recorded later", run.name, error)
@@ -82,6 +84,28 @@ def _record(run: Run, row: Row[Any]) -> None:
             mlflow_version=mlflow_version,
         )
     reach("register.version_noted")
+
+
+def _tag_verdict(run: Run) -> None:
+    """Tag the version that the gate judged in this run, check by check."""
+    with reading(run.engine) as connection:
+        decided = reports.gate_decision(connection, run.run_id)
+        version = None if decided is None else decided.evidence.get("version")
+        row = None if version is None else models.find_version(connection, run.name, version)
+    if decided is None or row is None or row.mlflow_version is None:
+        return
+    evidence = decided.evidence
+    checks = {
+        f"gate.{_tag_name(check['name'])}": f"{check['outcome']}: {check['text']}"
+        for check in evidence.get("checks", [])
+    }
+    tags = {"state": row.state, "reason": decided.reason, "gate": evidence.get("outcome", "")}
+    registry.tag_version(run.settings.tracking_uri, run.name, row.mlflow_version, tags | checks)
+
+
+def _tag_name(check: str) -> str:
+    """A check's name as MLflow takes it for a tag."""
+    return re.sub(r"[^\w .-]", "_", check)[:200]
 
 
 def _align_aliases(run: Run) -> None:

@@ -172,7 +172,7 @@ def point_back(run: Run, good: Row[Any], at_least: int, reason: str) -> None:
 def _told(connection: Connection, run: Run, version: int, former: Row[Any] | None) -> Alert:
     """What people are told of a promotion, from what the gate wrote down."""
     row = models.find_version(connection, run.name, version)
-    gate = None if row is None else reports.gate_decision(connection, row.run_id)
+    gate = next(iter(reports.gate_decisions(connection, run.name, version)), None)
     evidence: dict[str, Any] = {} if gate is None else gate.evidence
     reason = "no gate decision is known" if gate is None else gate.reason
     metric = str(evidence.get("metric", "metric"))
@@ -180,5 +180,6 @@ def _told(connection: Connection, run: Run, version: int, former: Row[Any] | Non
         value = 0.0 if row is None else row.metrics.get(metric) or 0.0
         return alert_text.first_champion(str(version), metric, value, reason)
     low, high = evidence.get("gain_low") or 0.0, evidence.get("gain_high") or 0.0
-    gain = Gain(metric, evidence.get("gain") or 0.0, low, high, run.problem.gate.confidence)
+    confidence = evidence.get("confidence", run.problem.gate.confidence)
+    gain = Gain(metric, evidence.get("gain") or 0.0, low, high, confidence)
     return alert_text.promoted(str(former.version), str(version), gain, reason)

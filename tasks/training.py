@@ -24,7 +24,7 @@ from learning.evaluation_figures import evaluation_figures
 from learning.explain import explanation_file
 from learning.models import TrainingError
 from learning.problem import Task
-from learning.rows import Rows, Schema, encode
+from learning.rows import Rows, Schema
 from learning.search import Trial, thin
 from learning.training import Challenger, feature_importance, train_challenger
 from storage import models, registry
@@ -41,8 +41,9 @@ from storage.bundles import (
 )
 from storage.kill_points import reach
 from storage.manifest import FeatureSpec, Golden, LossSpec, Manifest, RiskBand, encode_manifest
-from storage.observations import data_version, read_observations
+from storage.observations import data_version
 from tasks.champion import Champion, load_champion, rival_output
+from tasks.labelled import read_labelled, tell_of_labels
 from tasks.lineage import lineage_file, lineage_of
 from tasks.run import Run
 from tasks.step import step
@@ -73,29 +74,33 @@ def train_candidate(run: Run, decision: Decision) -> Trained | None:
         raise TrainingError(f"{run.name}: no rows were ever ingested; there is nothing to learn")
     began = time.perf_counter()
     with run.commit() as connection:
+        why = f"a newer challenger is trained: {decision.reason}"
+        models.supersede(connection, run.name, why)
         version = models.begin_version(connection, run.name, run.run_id, run.now)
         run.alert(
             connection, alert_text.retrain_started(decision.trigger or "manual", decision.reason)
         )
     reach("retrain.version_begun")
     champion = load_champion(run)
-    frame = read_observations(run.store, run.name, data, labelled_only=True)
-    rows = encode(frame, schema)
+    labelled = read_labelled(run, schema, champion, data)
+    tell_of_labels(run, labelled.findings)
     try:
         challenger = train_challenger(
-            rows,
+            labelled.rows,
             None if champion is None else champion.training_end,
             run.problem,
             schema,
             elapsed=lambda: time.perf_counter() - began,
             on_trial=_log_trial,
+            may=(labelled.trains, labelled.judges),
         )
     except TrainingError as error:
         refuse_version(run, version, champion, str(error))
         return None
     rival = challenger.dummy_output
     if champion is not None:
-        newest = frame[~np.isnan(rows.y)].tail(len(challenger.holdout))
+        judging = labelled.behind(challenger.training.times[-1])
+        newest = labelled.frame[judging].tail(len(challenger.holdout))
         rival = rival_output(champion, newest, schema, rival)
     _write(run, version, challenger, rival, schema, data, decision)
     seconds = time.perf_counter() - began

@@ -20,7 +20,9 @@ from tasks.run import Run
 from tests.factories import small_run
 from tests.factories_bundles import write_version
 
-GO = Verdict(Decision(True, "better by 0.1", {"metric": "mae"}), (), 0.1, 0.05, 0.2)
+GO = Verdict(
+    Decision(True, "better by 0.1", {"metric": "mae"}), "promote", (), 0.1, 0.05, 0.2, 0.95
+)
 
 
 def passed(run: Run) -> int:

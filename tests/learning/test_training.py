@@ -30,7 +30,8 @@ LINEAR = {"models": ["linear"], "windows": ["all"]}
 
 
 def problem_of(**changes: Any) -> Problem:
-    return Problem.model_validate({"target": "y", "search": LINEAR, **changes})
+    fields = {"target": "y", "search": LINEAR, "gate": {"backtest_share": 0}, **changes}
+    return Problem.model_validate(fields)
 
 
 def rows_of(n: int, seed: int = 0, share: float = 0.5) -> Rows:

@@ -74,7 +74,11 @@ def test_the_loop_bootstraps_watches_retrains_and_swaps(tmp_path: Path, database
 def test_a_challenger_that_is_no_better_is_refused_and_needs_more_rows(
     championed: Settings,
 ) -> None:
-    settings = small_settings(championed.home, retrain={"volume_rows": 50, "min_new_rows": 50})
+    settings = small_settings(
+        championed.home,
+        retrain={"volume_rows": 50, "min_new_rows": 50},
+        gate={"min_rows": 30, "looks": 1},
+    )
     drop(settings, small_rows(400, 100), "more.csv")
     result = tick(settings, 1000)
     assert result["challenger"]["outcome"] == "refused"
