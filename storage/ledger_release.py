@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
+from storage import reports
 from storage.database import dump_json
 from storage.ledger import Entry, append
-from storage.tables import decisions, models
 
 # Figures of a verdict that are told with it; the hash covers all of them.
 _TOLD = ("metric", "gain", "gain_low", "gain_high", "n_rows")
@@ -40,17 +40,8 @@ def enter_release(connection: Connection, release: Mapping[str, Any]) -> None:
 
 
 def _verdict(connection: Connection, problem: str, version: int) -> dict[str, Any]:
-    """The gate's decision on a version: its id, what it said, and the hash of its evidence."""
-    gate = connection.execute(
-        select(decisions.c.id, decisions.c.go, decisions.c.reason, decisions.c.evidence)
-        .join(models, models.c.run_id == decisions.c.run_id)
-        .where(
-            models.c.problem == problem,
-            models.c.version == version,
-            decisions.c.problem == problem,
-            decisions.c.kind == "gate",
-        )
-    ).first()
+    """The gate's last decision on a version: its id, what it said, and the hash of its evidence."""
+    gate = next(iter(reports.gate_decisions(connection, problem, version)), None)
     if gate is None:
         return {}
     text = dump_json(dict(sorted(gate.evidence.items())))
