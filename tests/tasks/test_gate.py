@@ -136,11 +136,11 @@ def test_feedback_judges_only_while_nobody_else_brings_labels(championed: Settin
     assert "100% of the judged rows came by /feedback" in judges["text"]
 
     settings = eager(championed)
-    drop(settings, small_rows(520, 60), "b.csv")
-    serve_rows(settings, small_rows(580, 200, turned=True), "2")
-    tick(settings, 780)
+    drop(settings, small_rows(520, 150), "b.csv")
+    serve_rows(settings, small_rows(670, 200, turned=True), "2")
+    tick(settings, 870)
     assert check_of(settings, "judges") is None
-    assert gates(settings)[-1].evidence["n_rows"] <= 60
+    assert gates(settings)[-1].evidence["n_rows"] <= 150
 
 
 def serve_echo(settings: Settings, frame: pd.DataFrame) -> None:
