@@ -1,6 +1,6 @@
 """How often the gate promotes what is better, equal and worse, and what attacks get past it.
 
-    python -m benchmarks.gate [--seeds 200] [--full]
+    python -m benchmarks.gate [--seeds 12] [--attack-seeds 40] [--full]
 
 Two models are fitted once on the first part of each data set and score the rest: its population.
 A challenger that is better, equal or worse by an exact amount is the champion's score mixed with
@@ -199,8 +199,8 @@ def as_text(result: dict[str, Any]) -> str:
 def main(argv: list[str] | None = None, say: Callable[[str], None] = print) -> None:
     """Measure, and write ``results/gate.json`` and ``results/gate.md``."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=60, help="of each kind on each data set")
-    parser.add_argument("--attack-seeds", type=int, default=200, help="of each attack")
+    parser.add_argument("--seeds", type=int, default=12, help="of each kind on each data set")
+    parser.add_argument("--attack-seeds", type=int, default=40, help="of each attack")
     parser.add_argument("--full", action="store_true", help="300 seeds and 1,000 of each attack")
     given = parser.parse_args(argv)
     n_seeds, n_attacks = (300, 1_000) if given.full else (given.seeds, given.attack_seeds)
