@@ -3,6 +3,7 @@ PYTHON ?= python3
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 RUN := .venv/bin/python -m
 READY := .venv/.synced
+SITE := .venv/bin/zensical build --strict --clean
 
 # A caller's own environment must not decide which packages are found.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME UV_PROJECT_ENVIRONMENT CONDA_PREFIX
@@ -12,7 +13,7 @@ export UV_PYTHON_DOWNLOADS := never
 export DATA TARGET EVENT_TIME KEY DROP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-long check fix bench
+.PHONY: help setup demo up test test-long check fix docs bench
 
 help: ## show these lines
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -37,17 +38,22 @@ test: $(READY) ## the test suite, as CI runs it
 test-long: $(READY) ## larger sizes of the same tests
 	@$(RUN) pytest -m long $(ARGS)
 
-check: $(READY) ## lint, format, types, import contracts, lock file; changes nothing
+check: $(READY) ## lint, format, types, import contracts, lock file, documentation; changes nothing
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	.venv/bin/lint-imports
 	$(UV) lock --check
+	$(SITE)
 
 fix: $(READY) ## mend what can be mended by itself
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 	$(UV) lock
+	@for file in docs/make_*.py; do $(RUN:-m=) $$file || exit 1; done
+
+docs: $(READY) ## the documentation as pages in site/, which need no network; a warning is an error
+	@$(SITE) && echo "open site/index.html, or with a search: .venv/bin/zensical serve"
 
 bench: $(READY) ## run every benchmark, writing benchmarks/results/*.json
 	@found=; for file in benchmarks/*.py; do \

@@ -143,6 +143,9 @@ def test_every_command_that_is_typed_parses() -> None:
     for words in runs:
         size = 2 if words[0] in groups() else 1
         command = commands()[" ".join(words[:size])]
+        if words[0] == "serve":
+            make_parser().parse_args(words[1:])
+            continue
         command.make_context(words[size - 1], words[size:])  # raises for wrong usage
 
 

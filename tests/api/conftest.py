@@ -8,7 +8,10 @@ import pytest
 from pydantic import SecretStr
 
 from settings import Settings
-from tests.api.servers import Api, running
+from storage.database import upgrade
+from storage.manifest import FeatureSpec
+from storage.tokens import create_token
+from tests.api.servers import Api, running, wait_until
 from tests.factories_bundles import promote, write_classifier
 
 
@@ -31,3 +34,16 @@ def api(open_settings: Settings) -> Iterator[Api]:
     promote(store, write_classifier(store), generation=1)
     with running(open_settings) as server:
         yield server
+
+
+@pytest.fixture
+def guarded(settings: Settings) -> Iterator[tuple[Api, str]]:
+    """A server with tokens, and one that the documents' snippets may use."""
+    features = (FeatureSpec("x1", "numeric"), FeatureSpec("x2", "numeric"))
+    upgrade(settings.sql_url)
+    promote(settings.store, write_classifier(settings.store, features=features), 1)
+    with running(settings) as api:
+        _, token = create_token(api.runtime.engine, ["predict", "feedback", "read"])
+        headers = {"Authorization": f"Bearer {token}"}
+        wait_until(lambda: api.client.get("/model/info", headers=headers).status_code == 200)
+        yield api, token
