@@ -43,9 +43,13 @@ def attach_joint(connection: Connection, run_id: str, joint: Mapping[str, Any]) 
 
 
 def latest_joint(connection: Connection, problem: str, newest: int = 500) -> Row[Any] | None:
-    """The newest drift result that a joint check belongs to, or None among the newest ones."""
+    """The newest drift result that a joint check belongs to, or None among the newest ones.
+
+    Without its features and shapes: of hundreds of checks they are much to read.
+    """
+    columns = [each for each in drift_results.c if each.name not in ("features", "shapes")]
     rows = connection.execute(
-        select(drift_results)
+        select(*columns)
         .where(drift_results.c.problem == problem)
         .order_by(drift_results.c.id.desc())
         .limit(newest)
@@ -72,7 +76,10 @@ def latest_drift(connection: Connection, problem: str) -> Row[Any] | None:
 def drift_course(
     connection: Connection, problem: str, n_checks: int, newest: int
 ) -> Sequence[Row[Any]]:
-    """At most ``n_checks`` of the ``newest`` drift results, evenly spread, oldest first."""
+    """At most ``n_checks`` of the ``newest`` drift results, evenly spread, oldest first.
+
+    Without ``shapes``, which are asked for one check at a time.
+    """
     ids = (
         connection.execute(
             select(drift_results.c.id)
@@ -84,10 +91,9 @@ def drift_course(
         .all()
     )
     every = max(1, -(-len(ids) // n_checks))
+    columns = [column for column in drift_results.c if column.name != "shapes"]
     return connection.execute(
-        select(drift_results)
-        .where(drift_results.c.id.in_(ids[::every]))
-        .order_by(drift_results.c.id)
+        select(*columns).where(drift_results.c.id.in_(ids[::every])).order_by(drift_results.c.id)
     ).all()
 
 

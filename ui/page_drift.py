@@ -142,11 +142,12 @@ def _sentence(feature: dict[str, Any]) -> str:
 
 def _shape(scene: Scene, check: Row[Any], name: str) -> Shape:
     """What the check kept beside the bundle's reference. Raises LookupError in plain words."""
-    counts = (check.shapes or {}).get(name)
+    with scene.tables() as connection:
+        found = reports.drift_of_run(connection, check.run_id)
+        counts = ((found.shapes if found is not None else None) or {}).get(name)
+        version = models.find_version(connection, scene.problem, int(check.model_version))
     if counts is None:
         raise LookupError("this check was made before distributions were kept")
-    with scene.tables() as connection:
-        version = models.find_version(connection, scene.problem, int(check.model_version))
     store, bundle = scene.settings.store, None if version is None else version.bundle
     gone = f"the bundle of version {check.model_version}, which was checked against, is not there"
     if bundle is None:
