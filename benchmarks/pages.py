@@ -210,8 +210,8 @@ def table_of(results: dict[str, Any]) -> str:
         f"{results['predictions']:,} predictions in SQLite ({results['database_mb']} MB), "
         f"{N_FEATURES} features a check, {results['cpus']} processors. Seconds of a page's script; "
         f"the limit is {results['limit_seconds']:.0f}. The first look also imports what the page "
-        "needs, which `python -m ui` has done before it answers. CPU is what the page costs on a machine "
-        "that has nothing else to do.\n",
+        "needs, which `python -m ui` has done before it answers. CPU is what the page costs on a "
+        "machine that has nothing else to do.\n",
         "| page | first | median | worst | median CPU |",
         "|---|---:|---:|---:|---:|",
     ]
