@@ -48,6 +48,7 @@ def reference() -> str:
         "search": types_of.SearchRules,
         "gate": types_of.GateRules,
         "trust": types_of.TrustRules,
+        "rollout": types_of.RolloutRules,
         "costs": types_of.Costs,
         "risk_levels[]": types_of.RiskLevel,
         "alerts": types_of.AlertRules,

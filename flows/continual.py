@@ -18,6 +18,7 @@ from tasks.estimate import watch_estimate
 from tasks.notify import deliver_alerts
 from tasks.performance import watch_performance
 from tasks.record import record_versions
+from tasks.rollout_watch import watch_rollout
 from tasks.run import Run
 from tasks.servers import watch_servers
 
@@ -30,7 +31,9 @@ def continual(problem: str | None = None, now: datetime | None = None) -> dict[s
 
 def _tick(run: Run) -> dict[str, Any]:
     result: dict[str, Any] = {"ingested": ingest_all(run)}
-    watch_servers(run)
+    api = watch_servers(run)
+    if (stages := watch_rollout(run, api)) is not None:  # what follows is the champion's then
+        result["rollout"] = stages
     drift, performance = watch_drift(run), watch_performance(run)
     decision = decide(run, drift, performance, watch_estimate(run))
     result |= {"retrain": decision.go, "reason": decision.reason}

@@ -14,6 +14,7 @@ from tasks.drift_report import render_drift_report
 from tasks.estimate import watch_estimate
 from tasks.notify import deliver_alerts
 from tasks.performance import watch_performance
+from tasks.rollout_watch import watch_rollout
 from tasks.run import Run
 from tasks.servers import watch_servers
 
@@ -26,16 +27,19 @@ def monitor(problem: str | None = None, now: datetime | None = None) -> dict[str
 
 def _watch(run: Run) -> dict[str, Any]:
     api = watch_servers(run)
+    stages = watch_rollout(run, api)
     drift, performance, estimate = watch_drift(run), watch_performance(run), watch_estimate(run)
     deliver_alerts(run.settings)  # what follows takes longer, and decides nothing
     joint, report = watch_joint(run), render_drift_report(run)
-    found = {
+    found: dict[str, Any] = {
         "drift": drift.reason if drift is not None else "no champion yet",
         "performance": performance.reason if performance is not None else "no champion yet",
         "joint": joint.reason if joint is not None else "not due",
         "estimate": estimate.reason if estimate is not None else "no champion yet",
         "report": report,
     }
+    if stages is not None:
+        found["rollout"] = stages
     if api.n_requests:
         found["api"] = f"{api.n_errors} of {api.n_requests} requests were answered with an error"
     return found

@@ -1,4 +1,4 @@
-"""Retrain: train a challenger, let the gate judge it, promote it if it passed."""
+"""Retrain: train a challenger, let the gate judge it, roll it out if it passed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from learning.gate import Verdict
 from tasks.decide import decide
 from tasks.gate import judge_again, judge_candidate
 from tasks.record import record_versions
-from tasks.release import promote
+from tasks.rollout import roll_out
 from tasks.run import Run
 from tasks.training import train_candidate
 
@@ -33,7 +33,7 @@ def retrain(
 
 
 def challenge(run: Run, decision: Decision) -> dict[str, Any]:
-    """Train, judge and, if the gate says so, promote; says what came of it."""
+    """Train, judge and, if the gate says so, roll out; says what came of it."""
     trained = train_candidate(run, decision)
     if trained is None:
         return {"outcome": "refused", "reason": "these rows cannot train a model"}
@@ -53,7 +53,7 @@ def challenge_again(run: Run) -> dict[str, Any] | None:
 
 def _outcome(run: Run, version: int, verdict: Verdict) -> dict[str, Any]:
     if verdict.outcome == "promote":
-        released = promote(run, version, verdict)
+        released = roll_out(run, version, verdict)
         return {"outcome": released.state, "reason": released.reason}
     word = "refused" if verdict.outcome == "refuse" else "inconclusive"
     return {"outcome": word, "reason": verdict.decision.reason}

@@ -69,7 +69,8 @@ class RetrainState:
     """What happened before. ``attempts_today`` counts the last 24 hours.
 
     ``refused_triggers`` are those of the refused challengers in a row. ``waiting_version`` is a
-    challenger that is to be judged again, trained for ``waiting_trigger``.
+    challenger that is to be judged again, trained for ``waiting_trigger``. ``rollout`` says which
+    version is being rolled out, if one is.
     """
 
     has_champion: bool
@@ -80,6 +81,7 @@ class RetrainState:
     refused_triggers: tuple[str, ...] = ()
     waiting_version: int | None = None
     waiting_trigger: str | None = None
+    rollout: str | None = None
 
     @property
     def is_circuit_open(self) -> bool:
@@ -213,6 +215,8 @@ def _brakes(
     policy = problem.retrain
     if (brake := _waits(state, trigger)) is not None:
         yield brake
+    if state.rollout is not None:
+        yield state.rollout
     needed = rows_needed(problem, state, trigger)
     if evidence.n_unused < needed:
         why = f"only {evidence.n_unused} new labelled rows of {needed} needed"

@@ -30,6 +30,7 @@ from learning.problem_rules import (
     Section,
     Windows,
 )
+from learning.rollout_rules import RolloutRules
 from learning.sources import Outside, Source, source_name
 from learning.spans import Span
 
@@ -50,6 +51,7 @@ __all__ = [
     "QuarantineRules",
     "RetrainPolicy",
     "RiskLevel",
+    "RolloutRules",
     "SearchRules",
     "Section",
     "Slice",
@@ -141,6 +143,9 @@ class Problem(Section):
     gate: GateRules = Field(GateRules(), description="what a challenger must show to take over")
     trust: TrustRules = Field(
         TrustRules(), description="whose labels train a model, and whose judge it"
+    )
+    rollout: RolloutRules = Field(
+        RolloutRules(), description="how a challenger that passed the gate takes over"
     )
     costs: Costs = Field(Costs(), description="of errors; they set the decision threshold")
     risk_levels: tuple[RiskLevel, ...] = Field(

@@ -13,7 +13,7 @@ from sqlalchemy import Row
 from operate.status import tables_of
 from operate.terminal import printable
 from settings import Settings
-from storage import ledger, releases, reports
+from storage import ledger, releases, reports, rollouts
 from storage.ledger_check import CLOSED, check
 
 SERVED = ("promoted", "rolled_back_to")
@@ -28,6 +28,7 @@ def read_history(settings: Settings, problem: str | None, newest: int) -> dict[s
         acts = releases.release_history(connection, name, newest)
         gates = reports.decisions_of(connection, name, "gate", newest)
         entered = ledger.entries(connection, name, newest)
+        stages = rollouts.history(connection, name, newest)
     rows = {row.generation: row for row in entered if row.act in CLOSED and row.problem == name}
     return {
         "problem": name,
@@ -35,6 +36,7 @@ def read_history(settings: Settings, problem: str | None, newest: int) -> dict[s
         "releases": [_release(row) for row in acts],
         "gate": [_gate(row) for row in gates],
         "ledger": [_entry(row) for row in entered],
+        "rollouts": [_stage(row) for row in stages],
     }
 
 
@@ -65,6 +67,11 @@ def _reigns(acts: Sequence[Row[Any]], rows: dict[int, Row[Any]]) -> list[dict[st
 def _release(row: Row[Any]) -> dict[str, Any]:
     names = ("generation", "version", "state", "actor", "reason", "clock", "started_at")
     return {name: row._mapping[name] for name in (*names, "acknowledged_at")}
+
+
+def _stage(row: Row[Any]) -> dict[str, Any]:
+    names = ("stage", "version", "against", "state", "share", "generation", "reason", "evidence")
+    return {name: row._mapping[name] for name in (*names, "clock", "ended_clock")}
 
 
 def _gate(row: Row[Any]) -> dict[str, Any]:
@@ -110,6 +117,9 @@ def show_history(found: dict[str, Any], console: Console) -> None:
         if row["state"] not in SERVED:
             what = f"release {row['generation']} of version {row['version']} {row['state']}"
             console.print(f"{what}: {printable(row['reason'])}", markup=False)
+    for row in found["rollouts"]:
+        what = f"{row['stage']} of version {row['version']} beside {row['against']} {row['state']}"
+        console.print(f"{what}: {printable(row['reason'])}", markup=False)
     for row in found["gate"]:
         if not row["go"]:
             console.print(f"version {row['version']} {printable(row['reason'])}", markup=False)

@@ -10,13 +10,13 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from learning.alert_rules import CHANNELS
 from operate.status_live import live_facts, live_lines
 from operate.status_sources import source_facts, source_lines
 from settings import Settings
-from storage import models, outbox, reports, runs
+from storage import models, outbox, reports, rollouts, runs
 from storage.channels import find_channel
 from storage.database import open_engine, reading, upgrade
 from storage.pointers import Pointer, acknowledgements, read_pointer
@@ -68,6 +68,10 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
     champion = models.champion(connection, name)
     drift = reports.latest_drift(connection, name)
     decided = reports.decisions_of(connection, name, "retrain", 1)
+    stages = (
+        rollouts.running(connection, name, rollouts.BEFORE_PROMOTION),
+        rollouts.running(connection, name, ("probation",)),
+    )
     judged = reports.decisions_of(connection, name, "gate", 1)
     waiting = models.waiting(connection, name)
     pointer, is_damaged = _pointer(settings, name)
@@ -91,6 +95,7 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
         "watched": _watched(connection, name, drift),
         "drift_report": _report(settings, name, drift),
         "decision": decided[0].reason if decided else None,
+        "rollout": [_stage(row) for row in stages if row is not None],
         "gate": judged[0].reason if judged else None,
         "waiting": None if waiting is None else waiting.version,
         "quarantine": {"waiting": count_waiting(connection, name)},
@@ -101,6 +106,17 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
         if not is_damaged
         else "failing: the file that says what is served is damaged; the loop's next run mends it",
     }
+
+
+def _stage(row: Row[Any]) -> dict[str, Any]:
+    names = ("stage", "version", "against", "share", "reason", "clock")
+    return {name: row._mapping[name] for name in names}
+
+
+def _stage_lines(stages: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    for stage in stages:
+        what = f"version {stage['version']} beside {stage['against']}"
+        yield stage["stage"], f"{what}: {stage['reason']}"
 
 
 def _watched(connection: Connection, name: str, drift: Any) -> dict[str, Any]:
@@ -183,7 +199,7 @@ def show_status(found: dict[str, Any], console: Console) -> None:
         if waiting := problem["quarantine"]["waiting"]:
             text = f"{waiting} rows wait: perennial quarantine list --problem {problem['name']}"
             table.add_row("quarantine", text)
-        for label, text in source_lines(problem):
+        for label, text in (*_stage_lines(problem["rollout"]), *source_lines(problem)):
             table.add_row(escape(label), escape(text))
         for flow, last in problem["last_runs"].items():
             text = f"{last['state']} at {last['started_at']:%Y-%m-%d %H:%M:%S}"

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, select
 from storage.ledger import GENESIS, row_hash
 from storage.tables import ledger, releases, tokens
 
-CLOSED = ("promoted", "rolled_back_to", "refused")
+CLOSED = ("promoted", "rolled_back_to", "refused", "shadow", "canary", "withdrawn")
 CREATED, REVOKED = "token created", "token revoked"
 
 

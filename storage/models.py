@@ -4,6 +4,9 @@ A version goes from ``training`` to ``candidate`` (it has a bundle), ``challenge
 gate), ``champion`` and ``archived``. It is ``waiting`` while the gate cannot say, and ends as
 ``refused``, as ``superseded`` when a newer one was trained meanwhile, or as ``abandoned`` when the
 run that trained it died.
+
+Where the problem file asks for a rollout in stages, a challenger is in the ``shadow`` of the
+champion and then its ``canary``, before it is champion itself.
 """
 
 from __future__ import annotations

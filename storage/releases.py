@@ -2,6 +2,11 @@
 
 The file is written before the pointer moves and needs no database, so that a rollback with the
 database down is written into the table later.
+
+A release is ``pending`` until all servers follow, then ``promoted`` or ``rolled_back_to``: its
+version answers. It is ``refused`` when it never did. A candidate beside the champion is a release
+as well: ``staging`` until all servers follow, then ``shadow`` (it answers nobody) or ``canary`` (it
+answers a share), and ``withdrawn`` is the release that takes it away.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ from loguru import logger
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from storage.bundles import write_atomically
+from storage.candidates import Candidate
 from storage.database import StorageError
 from storage.kill_points import reach
 from storage.ledger_release import enter_release
@@ -60,8 +66,9 @@ def begin_release(
     reason: str,
     clock: datetime,
     at_least: int = 0,
+    state: str = "pending",
 ) -> int:
-    """Reserve the next generation for a release, in state ``pending``, and return it.
+    """Reserve the next generation for a release that is not carried out yet, and return it.
 
     ``at_least`` is the pointer's own generation, which a rollback without the database may have
     moved ahead of the table. Two at once: the primary key lets one of them through.
@@ -77,7 +84,7 @@ def begin_release(
             version=version,
             bundle=bundle,
             sha256=bundle,
-            state="pending",
+            state=state,
             actor=actor,
             reason=reason,
             clock=clock,
@@ -88,7 +95,7 @@ def begin_release(
 
 
 def finish_release(connection: Connection, problem: str, generation: int, state: str) -> None:
-    """Close a release as ``promoted``, ``rolled_back_to`` or ``refused``; the ledger tells it."""
+    """Close a release in its last state; the ledger tells it."""
     row = connection.execute(
         update(releases)
         .where(releases.c.problem == problem, releases.c.generation == generation)
@@ -111,9 +118,13 @@ def point(
     actor: str,
     reason: str,
     served: Sequence[Former] = (),
+    candidate: Candidate | None = None,
+    about: Former | None = None,
 ) -> Pointer:
     """Write the act's file, move the pointer to a bundle, and return the pointer.
 
+    A ``candidate`` stands beside the bundle from now on; any other release takes it away. ``about``
+    is whose act this is, if not the bundle's.
     ``served`` are the bundles served before, newest first, for when there is no pointer to tell.
     Raises StaleReleaseError unless the generation is greater than the pointer's: of two releases
     at once one wins and the other is told so.
@@ -128,12 +139,23 @@ def point(
             )
         former = tuple(served[:N_FORMER])
         if before is not None:
-            former = (Former(before.version, before.bundle), *before.former)[:N_FORMER]
-        act = Act(problem, generation, target.version, target.bundle, state, actor, reason, now)
+            former = before.former
+            if before.bundle != target.bundle:
+                former = (Former(before.version, before.bundle), *former)[:N_FORMER]
+        whose = about or target
+        act = Act(problem, generation, whose.version, whose.bundle, state, actor, reason, now)
         write_atomically(_act_path(store, problem, generation), msgspec.json.encode(act))
         reach("promote.act_written")
         pointer = Pointer(
-            problem, generation, target.version, target.bundle, now, actor, reason, former
+            problem,
+            generation,
+            target.version,
+            target.bundle,
+            now,
+            actor,
+            reason,
+            former,
+            candidate,
         )
         move_pointer(store, pointer)
         reach("promote.pointer_moved")
@@ -191,6 +213,13 @@ def acts(store: Path, problem: str) -> Iterator[Act]:
             yield msgspec.json.decode(path.read_bytes(), type=Act)
         except msgspec.MsgspecError as error:
             logger.warning("{}: the act {} cannot be read: {}", problem, path.name, error)
+
+
+def find_release(connection: Connection, problem: str, generation: int) -> Row[Any] | None:
+    """One release, or None."""
+    return connection.execute(
+        select(releases).where(releases.c.problem == problem, releases.c.generation == generation)
+    ).first()
 
 
 def pending_releases(connection: Connection, problem: str) -> Sequence[Row[Any]]:

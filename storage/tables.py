@@ -299,6 +299,30 @@ releases = Table(
     _time("acknowledged_at", nullable=True),
 )
 
+rollouts = Table(
+    "rollouts",
+    metadata,
+    _id(),
+    _name("problem"),
+    _name("stage", comment="shadow, canary, probation"),
+    Column("version", Integer, nullable=False, comment="the newer one"),
+    Column("bundle", String(64), nullable=False),
+    Column("against", Integer, nullable=False, comment="the version that it is compared with"),
+    Column("against_bundle", String(64), nullable=False),
+    _name("state", comment="running, passed, failed, ended"),
+    Column("generation", BigInteger, nullable=False, comment="of the release that began it"),
+    Column("share", Float, nullable=False, comment="of requests that the version answers"),
+    Column("first_id", BigInteger, nullable=False, comment="predictions with a larger id count"),
+    Column("reason", Text, nullable=False, comment="why it began, then what was seen last"),
+    Column("evidence", Json, nullable=False),
+    _time("clock"),
+    _time("began_at"),
+    _time("ended_clock", nullable=True),
+    _time("ended_at", nullable=True),
+    UniqueConstraint("problem", "generation", "stage"),
+    Index(None, "problem", "state"),
+)
+
 # Written by storage.ledger alone: each row's hash is over the row and the hash before it.
 ledger = Table(
     "ledger",

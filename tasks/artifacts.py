@@ -184,5 +184,21 @@ def show_history(run: Run, releases: Sequence[Row[Any]]) -> None:
     show(run, "champions", "\n".join(lines))
 
 
+def show_rollout(run: Run, stages: Sequence[Row[Any]]) -> None:
+    """The stages of rollouts, newest first: what runs, and what became of the others."""
+    lines = [
+        "## Rollouts",
+        "",
+        "| stage | version | beside | state | began | what was seen |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in stages:
+        lines.append(
+            f"| {row.stage} | {row.version} | {row.against} | {row.state} "
+            f"| {row.clock:%Y-%m-%d %H:%M:%S} | {_cell(row.reason)} |"
+        )
+    show(run, "rollout", "\n".join(lines))
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")

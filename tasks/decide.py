@@ -17,7 +17,7 @@ from learning.decision_windows import Windows, look, read_looks
 from learning.drift import DriftResult
 from learning.estimate import EstimateResult
 from learning.performance import PerformanceResult
-from storage import models, reports
+from storage import models, reports, rollouts
 from storage.bundles import read_bundle
 from storage.database import reading
 from storage.kill_points import reach
@@ -48,10 +48,11 @@ def decide(
         before = _last_evidence(connection, run)
         progress = count_on(connection, run.name, read_progress(before.get("progress", {})))
         tried = reports.go_evidence(connection, run.name, [row.run_id for row in attempts])
+        stage = rollouts.running(connection, run.name, rollouts.BEFORE_PROMOTION)
     version = None if champion is None else str(champion.version)
     looks = _looks(run, before, version, progress, drift, performance, estimate)
     evidence = _evidence(run, champion, attempts, tried, looks, drift, performance, estimate)
-    state = _state(run, champion, attempts, tried)
+    state = _state(run, champion, attempts, tried, stage)
     decision = decide_retrain(evidence, run.problem, state, run.now, manual_reason)
     kept = {**decision.evidence, "champion": version, "progress": asdict(progress)}
     with run.commit() as connection:
@@ -155,7 +156,11 @@ def _evidence(
 
 
 def _state(
-    run: Run, champion: Row[Any] | None, attempts: Sequence[Row[Any]], tried: Sequence[Row[Any]]
+    run: Run,
+    champion: Row[Any] | None,
+    attempts: Sequence[Row[Any]],
+    tried: Sequence[Row[Any]],
+    stage: Row[Any] | None,
 ) -> RetrainState:
     counted = _counted(attempts)
     waiting = next((attempt for attempt in attempts if attempt.state == "waiting"), None)
@@ -173,6 +178,7 @@ def _state(
         refused_triggers=tuple(sorted(kinds)),
         waiting_version=None if waiting is None else waiting.version,
         waiting_trigger=None if waiting is None else triggers.get(waiting.run_id),
+        rollout=None if stage is None else f"version {stage.version} is tried as {stage.stage}",
     )
 
 

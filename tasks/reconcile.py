@@ -11,6 +11,7 @@ from storage.bundles import BundleError, read_bundle
 from storage.database import reading
 from storage.pointers import Former, pointer_path, read_pointer
 from tasks.release import carry_out, point_back
+from tasks.rollout import settle_rollout
 from tasks.run import Run
 from tasks.step import step
 
@@ -26,6 +27,7 @@ def reconcile(run: Run) -> int:
         _finish(run, row.generation, row.version, row.bundle, row.actor, row.reason)
         mended += 1
     mended += _settle_pointer(run)
+    mended += settle_rollout(run)
     with run.commit() as connection:
         closed = models.close_unfinished(connection, run.name, run.run_id)
     for version in closed:

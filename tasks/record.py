@@ -115,7 +115,7 @@ def _align_aliases(run: Run) -> None:
         for row in reversed(models.attempts(connection, run.name, N_LATEST)):
             if row.mlflow_version is not None:
                 wanted["candidate"] = row.mlflow_version
-                if row.state in ("challenger", "champion"):
+                if row.state in ("challenger", "shadow", "canary", "champion"):
                     wanted["challenger"] = row.mlflow_version
         champion = models.champion(connection, run.name)
     if champion is not None and champion.mlflow_version is not None:

@@ -18,10 +18,15 @@ from storage.database import reading
 from storage.kill_points import reach
 from storage.pointers import Acknowledgement, Former, Pointer, acknowledgements, read_pointer
 from tasks.artifacts import show_history
+from tasks.probation import begin_probation
 from tasks.run import Run
 from tasks.step import step
 
 ACKNOWLEDGE_SECONDS = 20.0
+# Who acts by itself, as people are told.
+ACTORS = {"loop": "The loop", "rollback": "The loop"}
+# States of a version that passed the gate and does not answer everybody yet.
+CLIMBING = ("challenger", "shadow", "canary")
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,12 @@ def carry_out(
     """Finish a release that was begun, wherever it was left: point, wait, write down."""
     with reading(run.engine) as connection:
         served = releases.served_before(connection, run.name, generation)
-    state = (
-        "rolled_back_to" if str(version) in {former.version for former in served} else "promoted"
-    )
+        row = models.find_version(connection, run.name, version)
+    # What was served before may come back through the gate, as any challenger does.
+    is_way_back = str(version) in {former.version for former in served}
+    if row is not None and row.state in CLIMBING:
+        is_way_back = False
+    state = "rolled_back_to" if is_way_back else "promoted"
     pointer = read_pointer(run.store, run.name)
     if pointer is None or pointer.generation < generation:
         target = Former(str(version), bundle)
@@ -114,8 +122,11 @@ def crown(run: Run, version: int, generation: int, state: str) -> None:
         releases.finish_release(connection, run.name, generation, state)
         models.crown(connection, run.name, version)
         if former is None or former.version != version:
-            alert = _told(connection, run, version, former)
+            alert = _told(connection, run, version, former, generation, state)
             run.alert(connection, alert, str(generation))
+            row = models.find_version(connection, run.name, version)
+            if former is not None and row is not None:
+                begin_probation(connection, run, row, former, generation, state)
         history = releases.release_history(connection, run.name, 20)
     reach("promote.crowned")
     show_history(run, history)
@@ -132,7 +143,7 @@ def give_up(
         if generation is not None:
             releases.finish_release(connection, run.name, generation, "refused")
         row = models.find_version(connection, run.name, version)
-        if row is not None and row.state == "challenger":
+        if row is not None and row.state in CLIMBING:
             models.update_version(connection, run.name, version, state="refused", reason=reason)
             alert = alert_text.challenger_refused(str(version), serving, reason)
             run.alert(connection, alert, str(version))
@@ -169,8 +180,20 @@ def point_back(run: Run, good: Row[Any], at_least: int, reason: str) -> None:
         releases.finish_release(connection, run.name, generation, "rolled_back_to")
 
 
-def _told(connection: Connection, run: Run, version: int, former: Row[Any] | None) -> Alert:
-    """What people are told of a promotion, from what the gate wrote down."""
+def _told(
+    connection: Connection,
+    run: Run,
+    version: int,
+    former: Row[Any] | None,
+    generation: int,
+    state: str,
+) -> Alert:
+    """What people are told of a release, of a promotion from what the gate wrote down."""
+    act = releases.find_release(connection, run.name, generation)
+    if state == "rolled_back_to" and former is not None and act is not None:
+        return alert_text.rolled_back(
+            str(former.version), str(version), ACTORS.get(act.actor, act.actor), act.reason
+        )
     row = models.find_version(connection, run.name, version)
     gate = next(iter(reports.gate_decisions(connection, run.name, version)), None)
     evidence: dict[str, Any] = {} if gate is None else gate.evidence

@@ -21,6 +21,9 @@ class RollbackError(Exception):
 def roll_back(store: Path, problem: str, to: int | None, actor: str, reason: str) -> Pointer:
     """Point servers at a former bundle, or at version ``to``; needs files only.
 
+    While a canary answers, going back means that the champion answers everybody again. Whatever is
+    chosen, no candidate stands beside it.
+
     The tables learn of it at the next run of the loop. Raises RollbackError when no reason is given
     or there is no such bundle, BundleError when it is damaged.
     """
@@ -46,6 +49,11 @@ def roll_back(store: Path, problem: str, to: int | None, actor: str, reason: str
 
 
 def _find(store: Path, pointer: Pointer, to: int | None) -> Former:
+    own = Former(pointer.version, pointer.bundle)
+    if pointer.candidate is not None and own.version == str(to):
+        return own  # which takes the candidate away
+    if pointer.candidate is not None and pointer.candidate.role == "canary" and to is None:
+        return own
     others = [former for former in pointer.former if former.bundle != pointer.bundle]
     if to is None:
         # What was served before this version first was: a second rollback goes further back.

@@ -63,5 +63,8 @@ def _tell_refused(
     if word.serving_generation:
         serving = versions.get(word.serving_generation, f"of release {word.serving_generation}")
     code, reason = word.refused_code or "load", word.refused_reason or "no reason given"
-    alert = alert_text.bundle_refused(pointer.version, serving, code, reason)
+    refused = pointer.version
+    if pointer.candidate is not None and word.serving_generation == pointer.generation:
+        refused, serving = pointer.candidate.version, pointer.version
+    alert = alert_text.bundle_refused(refused, serving, code, reason)
     run.alert(connection, alert, f"{pointer.generation}:{word.worker}")

@@ -57,6 +57,8 @@ def release_next(settings: Settings) -> Released:
 def server(store: Path, refuses: str | None = None) -> Iterator[list[int]]:
     """A server of the small problem that follows its pointer, or refuses every other bundle.
 
+    It refuses every candidate then as well.
+
     Yields the generations that it has seen.
     """
     seen: list[int] = []
@@ -80,7 +82,8 @@ def server(store: Path, refuses: str | None = None) -> Iterator[list[int]]:
                     continue
                 seen.append(pointer.generation)
                 generation = pointer.generation
-                if refuses is None or pointer.bundle == served:
+                is_known = pointer.bundle == served and pointer.candidate is None
+                if refuses is None or is_known:
                     serving = generation
                     acknowledge(store, "small", Acknowledgement("fake", generation, generation))
                 else:
