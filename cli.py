@@ -18,6 +18,7 @@ from operate import quarantine_commands
 from operate.backup_command import backup, restore
 from operate.ledger_command import history, lineage, verify
 from operate.predict_command import predict
+from operate.replay_command import replay
 from operate.terminal import JsonOption, ProblemOption, clear_errors, fail, out, show
 from operate.terminal import read_settings as _settings
 
@@ -31,6 +32,7 @@ app.command()(verify)
 app.command()(lineage)
 app.command()(backup)
 app.command()(restore)
+app.command()(replay)
 
 
 class FlowName(StrEnum):

@@ -104,7 +104,7 @@ def rows_needed(problem: Problem, state: RetrainState, trigger: str | None = Non
     A challenger that was refused on these rows would be refused on them again. Past an open
     circuit, a kind of ``trigger`` that was not among the refused ones waits for no more than usual.
     """
-    if _is_new_kind(state, trigger):
+    if _is_new_kind(state, trigger) or not problem.retrain.back_off:
         return problem.retrain.min_new_rows
     return problem.retrain.min_new_rows * (1 + min(state.refusals_in_a_row, 3))
 

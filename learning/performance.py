@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from learning.metrics import LOWER_IS_BETTER, all_metrics, bootstrap_all, default_metric
+from learning.metrics import (
+    LOWER_IS_BETTER,
+    all_metrics,
+    bootstrap,
+    bootstrap_all,
+    default_metric,
+    gain,
+    metric_function,
+)
 from learning.performance_rivals import Comparison
 from learning.performance_slices import SliceResult
 from learning.problem import Costs, PerformanceRules, Task
@@ -92,6 +100,34 @@ def measure_performance(
     return PerformanceResult(
         metric, value, low, high, n_rows, floor, is_below, metrics, reason, intervals
     )
+
+
+def glance_at_performance(
+    task: Task,
+    y: Floats,
+    output: Floats,
+    threshold: float,
+    rules: PerformanceRules,
+    holdout: float | None,
+) -> PerformanceResult:
+    """The verdict of `measure_performance`, which takes a hundredth of the time to come to.
+
+    There is an interval of the watched metric only, and only where its value is worse than the
+    floor: no interval lies all below what its own value is above.
+    """
+    metric = chosen_metric(task, rules)
+    floor, n_rows = performance_floor(task, rules, holdout), len(y)
+    function = metric_function(task, metric, threshold)
+    value = function(y, output) if n_rows >= rules.min_rows else math.nan
+    if math.isnan(value):
+        return measure_performance(task, y, output, threshold, rules, holdout)
+    if floor is None or gain(metric, value, floor) >= 0:
+        reason = f"{metric} {value:.3f} on {n_rows} labels"
+        return PerformanceResult(metric, value, None, None, n_rows, floor, False, {}, reason)
+    low, high = bootstrap(lambda index: function(y[index], output[index]), n_rows, rules.confidence)
+    is_below, comparison = against_floor(metric, low, high, floor)
+    reason = f"{metric} {value:.3f} [{low:.3f}, {high:.3f}] on {n_rows} labels{comparison}"
+    return PerformanceResult(metric, value, low, high, n_rows, floor, is_below, {}, reason)
 
 
 def against_floor(metric: str, low: float, high: float, floor: float | None) -> tuple[bool, str]:

@@ -99,6 +99,10 @@ class RetrainPolicy(Section):
     volume_rows: int | None = Field(10_000, ge=1, description="new labelled rows that are enough")
     max_age: Span | None = Field(Span.parse("30d"), description="oldest that a champion may get")
     min_new_rows: int = Field(200, ge=20, description="new labelled rows before any retrain")
+    back_off: bool = Field(
+        True,
+        description="a refused challenger makes the next wait for more rows, up to fourfold",
+    )
     cooldown: Span = Field(Span.parse("1h"), description="pause after a retrain")
     daily_budget: int = Field(6, ge=1, description="most retrains a day")
     circuit_pause: Span = Field(
@@ -121,8 +125,9 @@ class SearchRules(Section):
     models: tuple[Literal["linear", "forest", "boosting"], ...] = Field(
         ("linear", "forest", "boosting"), description="kinds of model"
     )
-    windows: tuple[Literal["all", "recent", "newest"], ...] = Field(
-        ("all", "recent"), description="how far back the training rows reach"
+    windows: tuple[Literal["all", "recent", "newest", "changed"], ...] = Field(
+        ("all", "recent", "changed"),
+        description="how far back training rows reach; changed: to where the errors changed",
     )
     folds: int = Field(3, ge=1, le=10, description="time-ordered validation blocks")
     budget_seconds: float = Field(60, gt=0, description="time for the whole search")
@@ -134,6 +139,8 @@ class Costs(Section):
 
     false_positive: float = Field(1.0, ge=0, description="of a false alarm")
     false_negative: float = Field(1.0, ge=0, description="of a missed positive")
+    retrain: float = Field(0.0, ge=0, description="of one training; only a replay counts it")
+    alarm: float = Field(0.0, ge=0, description="of one alarm to a person; only a replay counts it")
 
 
 class RiskLevel(Section):

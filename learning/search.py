@@ -15,7 +15,7 @@ from learning.metrics import LOWER_IS_BETTER, metric_function
 from learning.models import GRIDS, TrainingError, fit
 from learning.problem import SearchRules
 from learning.rows import Rows, Schema
-from learning.windows import take_window
+from learning.windows import take_window, window_size
 
 # Each round: how many of the ranking enter it, folds, and the most rows that a fit may use.
 ROUNDS = ((100, 1, 2_000), (3, 2, 10_000), (3, 3, 30_000))
@@ -57,13 +57,15 @@ class SearchResult:
     trials: tuple[Trial, ...]
 
 
-def candidates(rules: SearchRules, n_rows: int) -> list[Candidate]:
+def candidates(
+    rules: SearchRules, rows: Rows, changed_at: np.datetime64 | None = None
+) -> list[Candidate]:
     """Each kind with its first settings on each window; windows with the same rows count once."""
     sizes: dict[int, str] = {}
     for window in rules.windows:
-        probe = np.zeros(n_rows)
-        rows = Rows(probe[:, None].astype(np.float32), probe, probe.astype("datetime64[us]"))
-        sizes.setdefault(len(take_window(rows, window)), window)
+        size = window_size(rows, window, changed_at)
+        if size is not None:
+            sizes.setdefault(size, window)
     return [
         Candidate(kind, GRIDS[kind][0], window)
         for kind, window in itertools.product(rules.models, sizes.values())
@@ -78,13 +80,17 @@ def neighbours(best: Candidate) -> list[Candidate]:
 
 @dataclass(frozen=True)
 class Contestants:
-    """What a search works on: labelled rows in time order, judged in blocks of ``block_rows``."""
+    """What a search works on: labelled rows in time order, judged in blocks of ``block_rows``.
+
+    Where the champion's errors ``changed_at`` a time, no block but the newest lies before it.
+    """
 
     rows: Rows
     schema: Schema
     rules: SearchRules
     metric: str
     block_rows: int
+    changed_at: np.datetime64 | None = None
 
 
 def search(
@@ -99,7 +105,8 @@ def search(
     ``elapsed`` gives the seconds since the search began; after ``budget_seconds`` no further
     trial starts and the best so far wins. Raises TrainingError when nothing could be fitted.
     """
-    ranking, trials = candidates(field_of.rules, len(field_of.rows)), list[Trial]()
+    ranking = candidates(field_of.rules, field_of.rows, field_of.changed_at)
+    trials = list[Trial]()
     for number, (places, folds, most_rows) in enumerate(ROUNDS):
         folds = min(folds, field_of.rules.folds)
         entrants = neighbours(ranking[0]) if number == 2 else ranking[:places]
@@ -138,9 +145,10 @@ def _score(
     for fold in range(folds):
         end = len(rows) - fold * size
         before, block = rows.part(slice(0, end - size)), rows.part(slice(end - size, end))
-        if len(before) < size:
+        is_old = field_of.changed_at is not None and block.times[0] < field_of.changed_at
+        if len(before) < size or (fold and is_old):
             break
-        window = thin(take_window(before, candidate.window), most_rows)
+        window = thin(take_window(before, candidate.window, field_of.changed_at), most_rows)
         try:
             fitted = fit(
                 candidate.kind, candidate.parameters, window, field_of.schema, field_of.rules.seed

@@ -57,31 +57,37 @@ def train_challenger(
     elapsed: Callable[[], float],
     on_trial: Callable[[Trial], None] = lambda _trial: None,
     may: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
+    with_graph: bool = True,
+    changed_at: np.datetime64 | None = None,
 ) -> Challenger:
     """Train on the labelled rows and evaluate on the newest of them, which no model has seen.
 
     ``may``: which of the rows [n] may train, and which may judge; all unless it is given. Of those
-    that may train, ``gate.backtest_share`` are kept from it. Raises TrainingError when the rows
-    cannot train a model.
+    that may train, ``gate.backtest_share`` are kept from it. ``changed_at`` is since when the
+    champion's errors are others. Without a graph there is nothing to serve, and its parity was
+    looked at on no rows. Raises TrainingError when the rows cannot train a model.
     """
-    split = _split(rows, champion_end, problem, may)
+    split = _split(rows, champion_end, problem, may, changed_at)
     metric = chosen_metric(schema.task, problem.performance)
     refuse_untrainable(split, schema, problem)
     block = max(SMALLEST_BLOCK, min(len(split.holdout), len(split.training) // 5))
-    contest = Contestants(split.training, schema, problem.search, metric, block)
+    contest = Contestants(split.training, schema, problem.search, metric, block, changed_at)
     found = search(contest, elapsed, on_trial)
     best = found.best
-    training = take_window(split.training, best.window)
+    training = take_window(split.training, best.window, changed_at)
     fitted = fit(best.kind, best.parameters, training, schema, problem.search.seed)
     dummy = fit("dummy", {}, training, schema)
     threshold = choose_threshold(fitted, training, schema, problem, block)
-    graph = export(fitted, len(schema.features))
-    probe = parity_rows(np.vstack([training.x, split.holdout.x]), PARITY_ROWS)
+    graph, parity = b"", Parity(0, 0.0, problem.gate.max_parity_difference)
+    if with_graph:
+        graph = export(fitted, len(schema.features))
+        probe = parity_rows(np.vstack([training.x, split.holdout.x]), PARITY_ROWS)
+        parity = check_parity(fitted, graph, probe, problem.gate.max_parity_difference)
     output = fitted.output(split.holdout.x)
     return Challenger(
         fitted=fitted,
         graph=graph,
-        parity=check_parity(fitted, graph, probe, problem.gate.max_parity_difference),
+        parity=parity,
         threshold=threshold,
         window=best.window,
         training=training,
@@ -103,11 +109,12 @@ def _split(
     champion_end: np.datetime64 | None,
     problem: Problem,
     may: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None,
+    changed_at: np.datetime64 | None,
 ) -> Split:
     is_known = ~np.isnan(rows.y)
     trains, judges = may or (is_known, is_known)
     trains = trains & is_known & ~is_exam(rows.times, problem.gate.backtest_share)
-    rules = problem.windows, problem.gate.min_rows
+    rules = problem.windows, problem.gate.min_rows, changed_at
     return split_trusted(rows, trains, judges & is_known, champion_end, *rules)
 
 

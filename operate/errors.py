@@ -22,6 +22,7 @@ _INPUT = (
     ("operate.begin", "BeginError"),
     ("api.serve", "ServeError"),
     ("operate.demo_data", "DemoError"),
+    ("learning.replay", "ReplayError"),
     ("pydantic", "ValidationError"),
 )
 _REFUSALS = (

@@ -17,6 +17,7 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from learning import alert_text
+from learning.change import MOST_ERRORS, changed_at
 from learning.charts import evaluation_charts
 from learning.decision import Decision
 from learning.drift_outputs import keep_references, references_file
@@ -43,7 +44,7 @@ from storage.kill_points import reach
 from storage.manifest import FeatureSpec, Golden, LossSpec, Manifest, RiskBand, encode_manifest
 from storage.observations import data_version
 from tasks.champion import Champion, load_champion, rival_output
-from tasks.labelled import read_labelled, tell_of_labels
+from tasks.labelled import Labelled, read_labelled, tell_of_labels
 from tasks.lineage import lineage_file, lineage_of
 from tasks.run import Run
 from tasks.step import step
@@ -93,6 +94,7 @@ def train_candidate(run: Run, decision: Decision) -> Trained | None:
             elapsed=lambda: time.perf_counter() - began,
             on_trial=_log_trial,
             may=(labelled.trains, labelled.judges),
+            changed_at=_changed_at(champion, labelled, schema),
         )
     except TrainingError as error:
         refuse_version(run, version, champion, str(error))
@@ -115,6 +117,19 @@ def refuse_version(run: Run, version: int, champion: Champion | None, reason: st
         models.update_version(connection, run.name, version, state="refused", reason=reason)
         serving = None if champion is None else str(champion.version)
         run.alert(connection, alert_text.challenger_refused(str(version), serving, reason))
+
+
+def _changed_at(
+    champion: Champion | None, labelled: Labelled, schema: Schema
+) -> np.datetime64 | None:
+    """Since when the champion is wrong more than before, on what came after its training rows."""
+    if champion is None or champion.schema.task != schema.task:
+        return None
+    newest = np.flatnonzero(labelled.behind(champion.training_end))[-MOST_ERRORS:]
+    if not len(newest):
+        return None
+    output = rival_output(champion, labelled.frame.iloc[newest], schema, np.empty((0, 1)))
+    return changed_at(schema.task, labelled.rows.part(newest), np.asarray(output, dtype=float))
 
 
 def _log_trial(trial: Trial) -> None:

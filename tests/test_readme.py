@@ -24,7 +24,7 @@ DOCUMENTS = sorted(
     + list((CHECKOUT / "docs").rglob("*.md"))
 )
 # Named as what is to come, by the contract.
-TO_COME = {"doctor", "replay", "explain"}
+TO_COME = {"doctor", "explain"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Made at run time, or by the reader.
 MADE = re.compile(

@@ -15,7 +15,7 @@ DEPLOYMENTS = {entry["name"]: entry for entry in read_deployments(CHECKOUT / "pr
 
 def test_the_loop_is_deployed_with_its_steps() -> None:
     assert list(DEPLOYMENTS) == [
-        *("ingest", "monitor", "retrain", "continual", "maintain", "publish"),
+        *("ingest", "monitor", "retrain", "continual", "maintain", "publish", "replay"),
     ]
 
 

@@ -52,15 +52,15 @@ def find(
 def test_candidates_are_each_kind_on_each_window_that_differs() -> None:
     rules = SearchRules(models=("linear", "forest"), windows=("all", "recent", "newest"))
 
-    many = [(candidate.kind, candidate.window) for candidate in candidates(rules, 5_000)]
-    few = [(candidate.kind, candidate.window) for candidate in candidates(rules, 150)]
+    many = [(candidate.kind, candidate.window) for candidate in candidates(rules, coin(5_000))]
+    few = [(candidate.kind, candidate.window) for candidate in candidates(rules, coin(150))]
 
     assert many == list(itertools.product(("linear", "forest"), ("all", "recent", "newest")))
     assert few == [("linear", "all"), ("forest", "all")]
 
 
 def test_the_winner_stands_first_among_its_settings() -> None:
-    first = candidates(SearchRules(models=("boosting",)), 5_000)[0]
+    first = candidates(SearchRules(models=("boosting",)), coin(5_000))[0]
 
     tried = neighbours(first)
 
@@ -232,3 +232,17 @@ def test_candidates_of_other_settings_are_different_keys_or_equal_in_none() -> N
 
     assert one != two
     assert len({one, two, one}) == 2
+
+
+def test_after_a_change_rows_since_then_may_train_and_older_blocks_do_not_judge() -> None:
+    turned = coin(600)
+    turned.x[:400, 0] *= -1  # until row 400 the feature meant the opposite
+    since = np.datetime64(400, "us")
+    rules = SearchRules(models=("linear",), windows=("all", "changed"), folds=3)
+
+    found = search(Contestants(turned, BINARY, rules, "roc_auc", 60, since), lambda: 0.0)
+
+    assert found.best.window == "changed"
+    assert found.trials[0].n_rows == 540
+    assert {trial.n_rows for trial in found.trials if trial.candidate.window == "changed"} == {140}
+    assert candidates(rules, turned) == candidates(rules, turned, np.datetime64(590, "us"))

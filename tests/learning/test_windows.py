@@ -139,3 +139,14 @@ def test_a_window_is_the_newest_part_and_never_under_two_hundred_rows(
     taken = take_window(rows_at(range(n_rows)), window)
 
     assert taken.y.tolist() == list(range(n_rows - expected, n_rows))
+
+
+def test_after_a_change_the_holdout_is_a_share_of_what_came_since() -> None:
+    rows, windows = rows_at(range(1_000)), Windows(holdout_share=0.25)
+    since, end = (np.datetime64(hour, "h").astype("datetime64[us]") for hour in (800, 199))
+    assert sizes(split_holdout(rows, end, windows, 30)) == (800, 200)
+    assert sizes(split_holdout(rows, end, windows, 30, since)) == (950, 50)
+    assert len(take_window(rows, "changed", since)) == 200
+    late = np.datetime64(961, "h").astype("datetime64[us]")
+    assert len(take_window(rows, "changed", late)) == 0  # 39 rows are too few
+    assert len(take_window(rows, "changed")) == 0

@@ -1,0 +1,72 @@
+"""The replay benchmark as a table for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+HEAD = (
+    "| stream | delay | rows | metric | never | every 1,000 | always | auto | no change "
+    "| ARF, first rows | auto on those | retrains auto / always | CPU s auto | rows/s auto / ARF |\n"
+    "|---|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+)
+REACH = {
+    "within_margin": "`auto` within 0.003 (1% of an error) of the best fixed policy, or ahead",
+    "at_most_half_the_retrains": "at most half the retrains of `always`",
+    "ahead_of_forest": "ahead of river's adaptive random forest on the rows that both answered",
+    "five_times_its_rows": "five times its rows a second, or more",
+}
+
+
+def table(result: dict[str, Any]) -> str:
+    """Markdown of one run."""
+    streams = result["streams"]
+    parts = ["# Replay: `auto` beside fixed policies and a stream learner\n\n", _what(result), HEAD]
+    parts += [_line(one) for one in streams]
+    parts.append("\n## Where `auto` stands\n\n")
+    for key, words in REACH.items():
+        known = [one for one in streams if one["reach"][key] is not None]
+        missed = [_name(one) for one in known if not one["reach"][key]]
+        parts.append(f"- {words}: {len(known) - len(missed)} of {len(known)}")
+        parts.append(f"; not on {', '.join(missed)}\n" if missed else "\n")
+    trivial = [_name(one) for one in streams if one["reach"]["trivial_is_better"]]
+    if trivial:
+        parts.append(
+            "\nSaying the last known or the commonest label beats every policy, in the metric or "
+            f"in accuracy, on {', '.join(trivial)}.\n"
+        )
+    for name in result["left_out"]:
+        parts.append(f"\nNot measured, since time was up: {name}.\n")
+    return "".join(parts)
+
+
+def _what(result: dict[str, Any]) -> str:
+    size = "All rows of each stream." if result["is_full"] else (
+        "The first rows of each stream only (`--full` takes all); the stream learner on fewer."
+    )  # fmt: skip
+    return (
+        f"{size} Each row is answered before its label is known, and labels come `delay` rows "
+        "late. `never`, `every 1,000`, `always` and `auto` share search and gate and differ in when they "
+        "train. CPU seconds are those of the policy alone.\n\n"
+    )
+
+
+def _name(one: dict[str, Any]) -> str:
+    return f"{one['stream']} (delay {one['label_delay_rows']})"
+
+
+def _line(one: dict[str, Any]) -> str:
+    policies, equal = one["policies"], one["equal_rows"]
+    names = ("never", "every:1000", "always", "auto", "no_change")
+    values = " | ".join(_number(policies[name]["metric"]) for name in names)
+    auto, forest = policies["auto"], policies["river:arf"]
+    same = [_number(equal[name]["metric"]) if equal else "" for name in ("river:arf", "auto")]
+    return (
+        f"| {one['stream']} | {one['label_delay_rows']} | {one['rows']:,} of {one['of_rows']:,} "
+        f"| {one['metric']} | {values} | {same[0]} | {same[1]} "
+        f"| {auto['retrains']} / {policies['always']['retrains']} | {auto['cpu_seconds']:.1f} "
+        f"| {auto['rows_per_second']:,.0f} / {forest['rows_per_second']:,.0f} |\n"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.4g}" if value > 10 else f"{value:.4f}"

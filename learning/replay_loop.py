@@ -1,0 +1,314 @@
+"""One policy over a stream: the loop's turns, one after another, on a simulated clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+from learning.attempts import (
+    Attempt,
+    Counts,
+    count_unused,
+    look_at_signals,
+    retrain_state,
+)
+from learning.decision import Decision, RetrainEvidence, decide_retrain
+from learning.decision_windows import Windows
+from learning.drift_result import DriftResult
+from learning.estimate import EstimateResult
+from learning.performance import PerformanceResult, glance_at_performance
+from learning.replay_estimate import estimate_newest
+from learning.replay_gate import Look, count_judging, judge_at
+from learning.replay_policies import Policy
+from learning.replay_workshop import Model, TrainingKey, Workshop
+from learning.rows import Floats
+
+Signals = tuple[DriftResult | None, PerformanceResult | None, EstimateResult | None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a replay: at which position, why, and what the gate said of it.
+
+    ``looks`` judgements were made, the last on ``n_judged`` rows; ``is_better`` says that it was
+    promoted for being better beyond chance, not only for being no worse.
+    """
+
+    position: int
+    attempt: Attempt
+    key: TrainingKey
+    why: str
+    verdict: str
+    seconds: float
+    looks: int = 0
+    n_judged: int = 0
+    is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """The first turn of an incident: a signal that was violated, and not at the turn before."""
+
+    position: int
+    signal: str
+
+
+@dataclass(frozen=True)
+class PolicyState:
+    """Where a policy stands before its turn at ``position``; enough to go on from there.
+
+    ``output`` [n, classes or 1] and ``thresholds`` [n] are the answers so far, NaN where none was
+    served. ``served`` is the place in ``trials`` of the model that serves, ``since`` the position
+    from which it does.
+    """
+
+    position: int
+    output: Floats
+    thresholds: Floats
+    trials: tuple[Trial, ...] = ()
+    served: int | None = None
+    since: int = 0
+    looks: Mapping[str, Windows] = field(default_factory=dict)
+    alarms: tuple[Alarm, ...] = ()
+    sounding: frozenset[str] = frozenset()
+    estimate: tuple[int, EstimateResult] | None = None
+    seconds: float = 0.0
+
+
+class PolicyReplay:
+    """Runs the loop under one policy; `state` may be kept at any turn and gone on from."""
+
+    def __init__(self, shop: Workshop, policy: Policy, state: PolicyState | None = None) -> None:
+        self.policy, self._shop, self._stream = policy, shop, shop.stream
+        self._problem = policy.of(shop.problem)
+        self._state = state or _beginning(shop)
+        self._champion = self._load_champion()
+
+    @property
+    def state(self) -> PolicyState:
+        """Where it stands."""
+        state = self._state
+        # The answers are written in place from turn to turn.
+        return replace(state, output=state.output.copy(), thresholds=state.thresholds.copy())
+
+    def run(self) -> Iterator[int]:
+        """Take all turns that are left; gives the position after each."""
+        for position in self._stream.positions:
+            if position >= self._state.position:
+                self._turn(position)
+                yield self._state.position
+
+    def _turn(self, position: int) -> None:
+        signals = self._watch(position)
+        self._note_alarms(position, signals)
+        decision, n_labelled = self._decide(position, signals)
+        if decision.go:
+            self._challenge(position, decision, n_labelled)
+        else:
+            self._judge_again(position)
+        end = min(position + self._stream.batch_rows, len(self._stream))
+        if self._champion is not None:
+            found, seconds = self._shop.output(self._champion, position, end)
+            self._state.output[position:end] = found
+            self._state.thresholds[position:end] = self._champion.challenger.threshold
+            self._spend(seconds)
+        self._state = replace(self._state, position=end)
+
+    def _watch(self, position: int) -> Signals:
+        """What the champion's signals say, of those that the policy listens to."""
+        champion, rules = self._champion, self._problem.retrain
+        if champion is None:
+            return None, None, None
+        drift = performance = estimate = None
+        if rules.on_drift:
+            drift, seconds = self._shop.drift(champion, position)
+            self._spend(seconds)
+        if rules.on_performance or (rules.on_drift and not rules.on_harmless_drift):
+            place = ("performance", champion.key, self._state.since, position)
+            performance, seconds = self._shop.timed(place, lambda: self._measure(position))
+            self._spend(seconds)
+        if rules.on_estimate:
+            estimate = self._estimate(position)
+        return drift, performance, estimate
+
+    def _measure(self, position: int) -> PerformanceResult:
+        """The champion's answers that have their label by now, the newest of them."""
+        assert self._champion is not None
+        state, made = self._state, self._champion.challenger
+        first, end = state.since, max(state.since, self._stream.n_known(position))
+        y = self._stream.rows.y[first:end]
+        newest = np.flatnonzero(~np.isnan(y))[-self._problem.performance.window_rows :]
+        return glance_at_performance(
+            self._stream.schema.task,
+            y[newest],
+            state.output[first:end][newest],
+            made.threshold,
+            self._problem.performance,
+            made.metrics.get(made.metric),
+        )
+
+    def _estimate(self, position: int) -> EstimateResult | None:
+        assert self._champion is not None
+        state, rules = self._state, self._problem.performance
+        last = state.estimate
+        if last is not None and position - last[0] < rules.min_rows:
+            return last[1]
+        served = slice(max(state.since, position - rules.window_rows), position)
+        place = ("estimate", self._champion.key, state.since, position)
+        made, x = self._champion.challenger, self._stream.rows.x[served]
+        found, seconds = self._shop.timed(
+            place, lambda: estimate_newest(made, x, state.output[served], self._stream, rules)
+        )
+        self._spend(seconds)
+        if found.value is not None:
+            self._state = replace(state, estimate=(position, found), seconds=self._state.seconds)
+        return found
+
+    def _decide(self, position: int, signals: Signals) -> tuple[Decision, int]:
+        drift, performance, estimate = signals
+        labelled = self._stream.labelled(position)
+        champion, state = self._champion, self._state
+        n_labelled = n_new = len(labelled)
+        clock = None
+        if champion is not None and state.served is not None:
+            n_new -= int(np.searchsorted(labelled.times, champion.training_end, "right"))
+            clock = state.trials[state.served].attempt.clock
+        counts = Counts(position, n_labelled, position)
+        looks = look_at_signals(state.looks, counts, self._problem, *signals)
+        attempts = [trial.attempt for trial in reversed(state.trials)]
+        evidence = RetrainEvidence(
+            n_labelled=n_labelled,
+            n_new=n_new,
+            n_unused=count_unused(attempts, n_labelled),
+            is_drifted=drift is not None and drift.is_drifted,
+            drift_reason=drift.reason if drift is not None else "no drift result",
+            is_below_floor=performance is not None and performance.is_below_floor,
+            performance_reason=performance.reason if performance is not None else "no labels",
+            is_measured=performance is not None and performance.value is not None,
+            is_estimated_below=estimate is not None and estimate.is_below_floor,
+            estimate_reason=estimate.reason if estimate is not None else "no estimate",
+            is_estimated=estimate is not None and estimate.value is not None,
+            looks=looks,
+        )
+        now = self._stream.clock(position)
+        past = retrain_state(attempts, champion is not None, clock, now)
+        self._state = replace(state, looks=looks)
+        return decide_retrain(evidence, self._problem, past, now), n_labelled
+
+    def _challenge(self, position: int, decision: Decision, n_labelled: int) -> None:
+        """Train a challenger, in place of one that waits, and let the gate have its first look."""
+        key, seconds = self._shop.key_at(position, self._champion)
+        made, training = self._shop.train(key)
+        seconds += training
+        self._spend(seconds)
+        clock, trigger = self._stream.clock(position), decision.trigger
+        outcome, verdict = ("candidate", "") if isinstance(made, Model) else ("refused", made)
+        attempt = Attempt(outcome, clock, trigger, n_labelled)
+        trial = Trial(position, attempt, key, decision.reason, verdict, seconds)
+        if (waiting := self._waiting()) is not None:
+            self._settle(waiting, "superseded", "a newer challenger is trained")
+        self._state = replace(self._state, trials=(*self._state.trials, trial))
+        if isinstance(made, Model):
+            self._judge(position, len(self._state.trials) - 1, made)
+
+    def _judge_again(self, position: int) -> None:
+        """Another look at a challenger that waits, once there are enough more rows."""
+        place = self._waiting()
+        if place is None:
+            return
+        trial, rules = self._state.trials[place], self._problem.gate
+        made = self._model(trial)
+        n_rows = count_judging(self._shop, made, self._champion, position)
+        needed = max(rules.growth * trial.n_judged, rules.min_rows)
+        if n_rows >= needed or self._is_out_of_patience(position, trial, n_rows):
+            self._judge(position, place, made)
+
+    def _judge(self, position: int, place: int, made: Model) -> None:
+        trial, rules = self._state.trials[place], self._problem.gate
+        n_rows = count_judging(self._shop, made, self._champion, position)
+        number = trial.looks + 1
+        is_last = number >= rules.looks or self._is_out_of_patience(position, trial, n_rows)
+        look = Look(position, made, self._champion, self._anchor(), number, is_last)
+        verdict, seconds = judge_at(self._shop, look)
+        self._spend(seconds)
+        outcome = {"promote": "promoted", "refuse": "refused"}.get(verdict.outcome, "waiting")
+        is_better = verdict.decision.go and (verdict.gain_low or 0.0) > 0
+        self._settle(
+            place,
+            outcome,
+            verdict.decision.reason,
+            seconds=trial.seconds + seconds,
+            looks=number,
+            n_judged=n_rows,
+            is_better=is_better,
+        )
+        if verdict.decision.go:
+            # Another champion: what was seen of the former one says nothing of it.
+            self._state = replace(self._state, served=place, since=position, looks={})
+            self._state = replace(self._state, sounding=frozenset(), estimate=None)
+            self._champion = made
+
+    def _settle(self, place: int, outcome: str, verdict: str, **changes: Any) -> None:
+        trials = list(self._state.trials)
+        attempt = replace(trials[place].attempt, state=outcome)
+        trials[place] = replace(trials[place], attempt=attempt, verdict=verdict, **changes)
+        self._state = replace(self._state, trials=tuple(trials))
+
+    def _waiting(self) -> int | None:
+        trials = self._state.trials
+        return next((n for n, one in enumerate(trials) if one.attempt.state == "waiting"), None)
+
+    def _is_out_of_patience(self, position: int, trial: Trial, n_rows: int) -> bool:
+        patience = self._problem.gate.patience
+        if patience.rows is not None:
+            return n_rows >= patience.rows
+        waited = self._stream.clock(position) - trial.attempt.clock
+        return waited >= (patience.time or timedelta(0))
+
+    def _anchor(self) -> Model | None:
+        """The newest champion that came by being better, else the first; not the serving one."""
+        promoted = [
+            n for n, one in enumerate(self._state.trials) if one.attempt.state == "promoted"
+        ]
+        better = [n for n in promoted if self._state.trials[n].is_better]
+        place = better[-1] if better else next(iter(promoted), None)
+        if place is None or place == self._state.served:
+            return None
+        return self._model(self._state.trials[place])
+
+    def _model(self, trial: Trial) -> Model:
+        """A model that was trained before; trained again where a replay goes on."""
+        made, _ = self._shop.train(trial.key)
+        assert isinstance(made, Model)
+        return made
+
+    def _note_alarms(self, position: int, signals: Signals) -> None:
+        drift, performance, estimate = signals
+        sounds = {
+            "drift": drift is not None and drift.is_drifted,
+            "performance": performance is not None and performance.is_below_floor,
+            "estimate": estimate is not None and estimate.is_below_floor,
+        }
+        sounding = frozenset(name for name, is_on in sounds.items() if is_on)
+        begun = [Alarm(position, name) for name in sorted(sounding - self._state.sounding)]
+        alarms = (*self._state.alarms, *begun)
+        self._state = replace(self._state, alarms=alarms, sounding=sounding)
+
+    def _load_champion(self) -> Model | None:
+        """The model that serves, trained again where the replay goes on from a kept state."""
+        if self._state.served is None:
+            return None
+        return self._model(self._state.trials[self._state.served])
+
+    def _spend(self, seconds: float) -> None:
+        self._state = replace(self._state, seconds=self._state.seconds + seconds)
+
+
+def _beginning(shop: Workshop) -> PolicyState:
+    n_rows, width = len(shop.stream), len(shop.stream.schema.classes) or 1
+    empty = np.full((n_rows, width), np.nan)
+    return PolicyState(shop.stream.batch_rows, empty, np.full(n_rows, 0.5))

@@ -1,0 +1,144 @@
+"""`perennial replay [DATA]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from operate.terminal import JsonOption, ProblemOption, clear_errors, read_settings, show
+
+
+def replay(
+    data: Annotated[Path | None, typer.Argument(help="File; default: what is stored.")] = None,
+    problem: ProblemOption = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="never, every:1000, drift, performance, auto, always, river:arf…"),
+    ] = None,
+    label_delay: Annotated[
+        str | None, typer.Option(help="500 rows, or 7d; default: the problem's.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Column to predict, where no problem is named.")
+    ] = None,
+    event_time: Annotated[str | None, typer.Option(help="Column of when it happened.")] = None,
+    key: Annotated[str | None, typer.Option(help="Column that tells rows apart.")] = None,
+    drop: Annotated[list[str] | None, typer.Option(help="Column to leave out.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the page with plots here.")] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Set in the problem file what is recommended.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the last replay of this was stopped.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, one policy each.")] = 1,
+    segments: Annotated[
+        int, typer.Option(min=1, help="Parts of history, each replayed from its own start.")
+    ] = 1,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Rows between two turns of the loop.")
+    ] = None,
+    newest: Annotated[
+        int | None, typer.Option(min=1, help="Take only the last rows of the file.")
+    ] = None,
+    drift_at: Annotated[
+        list[int] | None, typer.Option(help="Row at which drift is known to begin.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What would this loop have done with your history? Compares retraining policies."""
+    from learning.replay_policies import USUAL
+    from learning.spans import Span
+    from operate.replay import Asked, apply_advice, plan_replay, run_replay
+
+    with clear_errors():
+        settings = read_settings(quiet=True)
+        asked = Asked(
+            data=data,
+            problem=problem,
+            target=target,
+            event_time=event_time,
+            key=key,
+            drop=tuple(name.strip() for part in drop or () for name in part.split(",") if name),
+            policies=tuple(policy or USUAL),
+            label_delay=None if label_delay is None else _span(Span.parse, label_delay),
+            batch_rows=batch,
+            newest=newest,
+            n_segments=segments,
+            drift_rows=tuple(drift_at) if drift_at else None,
+        )
+        if apply and problem is None and data is not None:
+            raise typer.BadParameter("--apply needs --problem: whose file should be changed?")
+        plan, notes = plan_replay(settings, asked)
+        try:
+            with _Progress(plan, as_json) as on_progress:
+                found = run_replay(settings, plan, notes, report, workers, resume, on_progress)
+        except KeyboardInterrupt:
+            Console(stderr=True).print("stopped; the same command with --resume goes on")
+            raise
+        if apply:
+            found = found.with_applied(apply_advice(settings, found))
+        show(found.as_json(), as_json, lambda console: _show(found.as_json(), found, console))
+
+
+def _span(parse: Any, text: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--label-delay: {error}") from None
+
+
+class _Progress:
+    """Bars of all jobs together, with the time that is left."""
+
+    def __init__(self, plan: Any, is_quiet: bool) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            disable=is_quiet or not Console(stderr=True).is_terminal,
+        )
+        self._rows = dict.fromkeys(plan.jobs, 0)
+        total = sum(len(plan.parts[job.segment]) for job in plan.jobs)
+        self._task = self._bar.add_task("replay", total=total)
+
+    def __enter__(self) -> Any:
+        self._bar.start()
+        return self._note
+
+    def __exit__(self, *_error: object) -> None:
+        self._bar.stop()
+
+    def _note(self, job: Any, rows: int) -> None:
+        self._rows[job] = rows
+        done = sum(self._rows.values())
+        self._bar.update(self._task, completed=done, description=f"{job.policy:>12}")
+
+
+def _show(document: dict[str, Any], found: Any, console: Console) -> None:
+    from learning.replay_table import cells, facts
+
+    for note in found.notes:
+        console.print(f"· {note}", markup=False)
+    head, rows = cells(found.result)
+    table = Table(title=f"{found.problem.name}: {facts(found.result)}")
+    for place, name in enumerate(head):
+        table.add_column(name, justify="left" if place == 0 else "right")
+    for row in rows:
+        table.add_row(*row, style="bold" if row[0] == document["best"] else None)
+    console.print(table)
+    console.print(document["recommendation"], style="bold", markup=False)
+    if document["applied"]:
+        console.print(f"written to {document['applied']}", markup=False)
+    elif document["lines"]:
+        console.print("in the problem file (or run it again with --apply --resume):")
+        console.print(document["lines"], markup=False)
+    console.print(f"report: {document['report']}", markup=False)

@@ -1,0 +1,73 @@
+"""`perennial replay`: the contract's document, the report, what is applied, and going on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from storage.problems import read_problem
+from tests.commands import Perennial, document, told
+from tests.factories import small_rows
+
+QUICK = ("--policy", "every:100", "--policy", "never")
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    """A file of rows whose inputs and concept turn."""
+    path = tmp_path / "history.csv"
+    pd.concat([small_rows(0, 300), small_rows(300, 300, turned=True)]).to_csv(path, index=False)
+    return path
+
+
+def test_a_replay_recommends_reports_and_applies(
+    perennial: Perennial, home: Path, history: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "out.html"
+    asked = ("replay", history, "--problem", "small", "--batch", "100", *QUICK)
+    found = document(perennial(*asked, "--json", "--report", page, "--apply"))
+    keys = {"task", "metric", "rows", "label_delay_rows", "policies", "recommendation"}
+    assert keys <= set(found)
+    assert (found["task"], found["rows"], found["label_delay_rows"]) == ("binary", 600, 0)
+    assert list(found["policies"]) == ["every:100", "never", "no_change", "majority"]
+    text = page.read_text()
+    assert text.count("<svg") == 2
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", "")  # nothing is fetched
+    assert found["best"] in ("every:100", "never")
+    retrain = read_problem(home / "problems" / "small.yaml").retrain
+    assert Path(found["applied"]) == home / "problems" / "small.yaml"
+    assert (retrain.on_drift, retrain.on_performance, retrain.max_age) == (False, False, None)
+
+
+def test_a_replay_goes_on_from_what_is_kept(perennial: Perennial, history: Path) -> None:
+    asked = ("replay", history, "--problem", "small", "--batch", "100", "--policy", "never")
+    first = document(perennial(*asked, "--json"))
+    again = document(perennial(*asked, "--resume", "--json"))
+    assert again == first  # to the last digit of seconds, for nothing was computed again
+
+
+def test_without_a_file_and_without_stored_rows_there_is_nothing_to_replay(
+    perennial: Perennial, home: Path
+) -> None:
+    assert "no rows are stored" in told(perennial("replay"))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--policy", "sometimes"), "found no policy 'sometimes'; expected one of never"),
+        (("--batch", "400"), "a replay needs at least 800"),
+        (("--drift-at", "900"), "--drift-at: found 900; expected 1 to 599"),
+        (("--segments", "9"), "each needs"),
+    ],
+)
+def test_what_cannot_be_replayed_is_told_in_one_line(
+    perennial: Perennial, history: Path, options: tuple[str, ...], reason: str
+) -> None:
+    assert reason in told(perennial("replay", history, "--problem", "small", *options))
+
+
+def test_a_file_without_a_problem_needs_a_target(perennial: Perennial, history: Path) -> None:
+    assert "--target" in told(perennial("replay", history))
