@@ -6,7 +6,8 @@ from typing import Any
 
 HEAD = (
     "| stream | delay | rows | metric | never | every 1,000 | always | auto | no change "
-    "| ARF, first rows | auto on those | retrains auto / always | CPU s auto | rows/s auto / ARF |\n"
+    "| ARF, first rows | auto on those | retrains auto / always | CPU s auto "
+    "| rows/s auto / ARF |\n"
     "|---|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
 )
 REACH = {
@@ -45,8 +46,8 @@ def _what(result: dict[str, Any]) -> str:
     )  # fmt: skip
     return (
         f"{size} Each row is answered before its label is known, and labels come `delay` rows "
-        "late. `never`, `every 1,000`, `always` and `auto` share search and gate and differ in when they "
-        "train. CPU seconds are those of the policy alone.\n\n"
+        "late. `never`, `every 1,000`, `always` and `auto` share search and gate and differ in "
+        "when they train. CPU seconds are those of the policy alone.\n\n"
     )
 
 
