@@ -10,6 +10,7 @@ from prefect import flow
 from flows.each import for_each
 from flows.ingest import ingest_all
 from flows.retrain import challenge, challenge_again
+from tasks.champion_check import check_champion
 from tasks.decide import decide
 from tasks.drift import watch_drift
 from tasks.drift_joint import watch_joint
@@ -32,6 +33,8 @@ def continual(problem: str | None = None, now: datetime | None = None) -> dict[s
 def _tick(run: Run) -> dict[str, Any]:
     result: dict[str, Any] = {"ingested": ingest_all(run)}
     api = watch_servers(run)
+    if (damage := check_champion(run)) is not None:
+        return {**result, "champion": damage}
     if (stages := watch_rollout(run, api)) is not None:  # what follows is the champion's then
         result["rollout"] = stages
     drift, performance = watch_drift(run), watch_performance(run)

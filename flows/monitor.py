@@ -8,6 +8,7 @@ from typing import Any
 from prefect import flow
 
 from flows.each import for_each
+from tasks.champion_check import check_champion
 from tasks.drift import watch_drift
 from tasks.drift_joint import watch_joint
 from tasks.drift_report import render_drift_report
@@ -27,6 +28,8 @@ def monitor(problem: str | None = None, now: datetime | None = None) -> dict[str
 
 def _watch(run: Run) -> dict[str, Any]:
     api = watch_servers(run)
+    if (damage := check_champion(run)) is not None:
+        return {"champion": damage}
     stages = watch_rollout(run, api)
     drift, performance, estimate = watch_drift(run), watch_performance(run), watch_estimate(run)
     deliver_alerts(run.settings)  # what follows takes longer, and decides nothing

@@ -36,6 +36,7 @@ CLOSES: dict[str, str] = {
     "performance_recovered": "performance_below_floor",
     "recovered": "failed",
     "source_recovered": "source_failed",
+    "champion_whole": "champion_damaged",
     "circuit_closed": "circuit_open",
     "errors_over": "errors_high",
 }

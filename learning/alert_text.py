@@ -292,6 +292,25 @@ def bundle_refused(version: int | str, serving: int | str | None, code: str, rea
     return Alert("bundle_refused", severity, title, text, {"Code": code}, f"{version}: {code}")
 
 
+def champion_damaged(version: int | str, code: str, reason: str) -> Alert:
+    """The champion's bundle is not what it was, and cannot be written again."""
+    text = story(
+        f"The bundle of version {version} is damaged ({code}): {sentence(without_values(reason))}",
+        "Servers that have loaded it go on answering; rows are still taken in, but drift, "
+        "performance and challengers wait.",
+        "Serve another version with `perennial rollback`, or put the bundle back from a backup.",
+    )
+    title = f"The bundle of version {version} is damaged"
+    return Alert("champion_damaged", "critical", title, text, {"Code": code}, "champion")
+
+
+def champion_whole(version: int | str) -> Alert:
+    """The champion's bundle is as it should be; told only when it was not."""
+    text = story(f"The bundle of the champion, version {version}, is whole.")
+    title = "The champion's bundle is whole again"
+    return Alert("champion_whole", "good", title, text, {"Champion": version}, "champion")
+
+
 def errors_high(rate: ErrorRate, allowed: float, window_seconds: float) -> Alert:
     """The API answers too many requests with an error of its own."""
     text = story(

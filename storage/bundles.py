@@ -64,12 +64,15 @@ def bundle_name(manifest: bytes, files: dict[str, bytes]) -> str:
     return sha256("\n".join(parts).encode())
 
 
-def write_bundle(store: Path, manifest: Manifest, files: dict[str, bytes]) -> str:
+def write_bundle(
+    store: Path, manifest: Manifest, files: dict[str, bytes], encoded: bytes | None = None
+) -> str:
     """Write a bundle and return its name; a crash leaves either all of it or nothing.
 
-    ``files`` holds ``model.onnx`` and whatever else travels with it, by file name.
+    ``files`` holds ``model.onnx`` and whatever else travels with it, by file name; ``encoded``
+    the manifest's bytes where a bundle of before is written again.
     """
-    content = encode_manifest(manifest)
+    content = encoded or encode_manifest(manifest)
     name = bundle_name(content, files)
     folder = bundle_folder(store, manifest.problem, name)
     if folder.exists() and _is_whole(store, manifest.problem, name):
