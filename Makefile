@@ -3,6 +3,8 @@ PYTHON ?= python3
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 RUN := .venv/bin/python -m
 READY := .venv/.synced
+# Pages made from the code; those of pictures need a running system and are made by hand.
+MADE := problem_reference api_reference decision_list alert_examples
 SITE := .venv/bin/zensical build --strict --clean
 
 # A caller's own environment must not decide which packages are found.
@@ -50,7 +52,7 @@ fix: $(READY) ## mend what can be mended by itself
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 	$(UV) lock
-	@for file in docs/make_*.py; do $(RUN:-m=) $$file || exit 1; done
+	@for page in $(MADE); do .venv/bin/python docs/make_$$page.py || exit 1; done
 
 docs: $(READY) ## the documentation as pages in site/, which need no network; a warning is an error
 	@$(SITE) && echo "open site/index.html, or with a search: .venv/bin/zensical serve"

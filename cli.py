@@ -19,7 +19,7 @@ from operate.backup_command import backup, restore
 from operate.ledger_command import history, lineage, verify
 from operate.predict_command import predict
 from operate.replay_command import replay
-from operate.terminal import JsonOption, ProblemOption, clear_errors, fail, out, show
+from operate.terminal import JsonOption, ProblemOption, clear_errors, fail, show
 from operate.terminal import read_settings as _settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -164,12 +164,16 @@ def serve(arguments: Annotated[list[str] | None, typer.Argument(metavar="OPTIONS
 
 
 @app.command()
-def journal() -> None:
+def journal(as_json: JsonOption = False) -> None:
     """What waits for the database, as JSON lines: predictions and feedback, oldest first."""
     from storage.journal_reading import read_lines
 
     with clear_errors():
-        for line in read_lines(_settings(quiet=True).home / "journal"):
+        lines = read_lines(_settings(quiet=True).home / "journal")
+        if as_json:
+            sys.stdout.write(f'{{"records": [{", ".join(lines)}]}}\n')
+            return
+        for line in lines:
             sys.stdout.write(line + "\n")
 
 
@@ -208,12 +212,17 @@ def generate(
     start: Annotated[int, typer.Option(min=0, help="Row at which drift begins.")] = 0,
     first: Annotated[int, typer.Option(min=0, help="Number of the first row.")] = 0,
     out_file: Annotated[Path | None, typer.Option("--out", help="CSV or Parquet file.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Rows of a shipped problem from its seeded generator, as CSV on stdout or to a file."""
-    from operate.begin import generate_rows
+    from operate.begin import generate_rows, write_rows
 
     with clear_errors():
-        generate_rows(_settings(quiet=True), problem, rows, drift, of, start, out_file, first)
+        frame = generate_rows(_settings(quiet=True), problem, rows, drift, of, start, first)
+        made = write_rows(frame, problem, out_file, as_json)
+        if made is not None:
+            text = f"{made['rows']:,} rows written to {out_file}"
+            show(made, as_json, lambda console: console.print(text, markup=False))
 
 
 @app.command()
@@ -253,14 +262,18 @@ def token_list(as_json: JsonOption = False) -> None:
 
 
 @token.command("revoke")
-def token_revoke(token_id: str) -> None:
+def token_revoke(
+    token_id: Annotated[str, typer.Argument(help="Its id, as list tells it.")],
+    as_json: JsonOption = False,
+) -> None:
     """End a token; servers refuse it within a second."""
     from operate.access import revoke
 
     with clear_errors():
         if not revoke(_settings(quiet=True), token_id):
             raise fail(f"token {token_id!r} is not known; see `perennial token list`", 2)
-        out().print(f"{token_id} is revoked")
+        ended = {"id": token_id, "revoked": True}
+        show(ended, as_json, lambda console: console.print(f"{token_id} is revoked"))
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -100,16 +101,9 @@ def show_inferred(begun: Begun, console: Console) -> None:
 
 
 def generate_rows(
-    settings: Settings,
-    name: str,
-    rows: int,
-    drift: str | None,
-    of: str,
-    start: int,
-    out_file: Path | None,
-    first: int = 0,
-) -> None:
-    """Write generated rows to a file, or as CSV to stdout."""
+    settings: Settings, name: str, rows: int, drift: str | None, of: str, start: int, first: int = 0
+) -> pd.DataFrame:
+    """Rows of a shipped problem, from number ``first`` on; BeginError for what is not known."""
     problem = load_problem(name, problem_folders(settings))
     if problem.generator is None:
         raise BeginError(f"{name} has no generator; expected linear, maintenance, churn or credit")
@@ -119,12 +113,23 @@ def generate_rows(
     if of not in ("inputs", "target", "both"):
         raise BeginError(f"--of: found {of!r}; expected inputs, target or both")
     asked: Any = {"kind": drift or "none", "of": of, "start_row": start}
-    frame = generate(problem, rows, first, GeneratorDrift(**asked))
+    return generate(problem, rows, first, GeneratorDrift(**asked))
+
+
+def write_rows(
+    frame: pd.DataFrame, problem: str, out_file: Path | None, as_json: bool
+) -> dict[str, Any] | None:
+    """Write rows to a file, and say so; without a file as CSV to stdout, or as what to show."""
+    made: dict[str, Any] = {"problem": problem, "rows": len(frame)}
     if out_file is None:
+        if as_json:
+            return {**made, "data": frame.to_dict("records")}
         frame.to_csv(sys.stdout, index=False)
-    elif out_file.name.endswith(".parquet"):
+        return None
+    if out_file.name.endswith(".parquet"):
         frame.to_parquet(out_file, index=False)
     elif out_file.name.endswith((".csv", ".csv.gz")):
         frame.to_csv(out_file, index=False)
     else:
         raise BeginError(f"--out: found {out_file.name!r}; expected .csv, .csv.gz or .parquet")
+    return {**made, "file": str(out_file)}

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import httpx
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy import text
 
 from settings import Settings
@@ -65,7 +65,7 @@ def as_json(findings: list[Finding]) -> dict[str, Any]:
 def show(findings: list[Finding], console: Console) -> None:
     """The findings as a table."""
     styles = {"ok": "green", "warning": "yellow", "problem": "red"}
-    table = Table("check", "", "found", "what to do")
+    table = Table("check", "", Column("found", overflow="fold"), "what to do")
     for finding in findings:
         style = styles[finding.verdict]
         found, to_do = (part.replace("[", r"\[") for part in (finding.found, finding.to_do))

@@ -17,9 +17,13 @@ ProblemOption = Annotated[str | None, typer.Option("--problem", help="Name of th
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
 
 
+PIPED_WIDTH = 1000  # columns: wider than any line of ours
+
+
 def out() -> Console:
-    """Console for what was asked for."""
-    return Console(highlight=False)
+    """Console for what was asked for; in a pipe no line is broken, so that it can be searched."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
 
 
 def show(value: Any, as_json: bool, table: Callable[[Console], None]) -> None:
