@@ -39,6 +39,7 @@ COMMANDS = {
     "quarantine list": "quarantine list",
     "quarantine release": "quarantine release --all --reason right",
     "quarantine show": "quarantine show",
+    "replay": "replay {history} --problem small --policy never --batch 100",
     "restore": "restore {backup} --force",
     "rollback": "rollback --to 1 --reason tried",
     "run": "run ingest",
@@ -96,12 +97,14 @@ def places(lived_in: Path, home: Path, tmp_path: Path) -> dict[str, str]:
     new.mkdir()
     rows = tmp_path / "rows.csv"
     small_rows(0, 60).to_csv(rows, index=False)
+    history = tmp_path / "history.csv"
+    small_rows(0, 400).to_csv(history, index=False)
     settings = small_settings(home)
     upgrade(settings.sql_url)
     engine = open_engine(settings.sql_url)
     token, _ = create_token(engine, ("read",))
     engine.dispose()
-    known = {"rows": rows, "new": new, "name": "mine", "token": token.token_id}
+    known = {"rows": rows, "history": history, "new": new, "name": "mine", "token": token.token_id}
     return {name: str(value) for name, value in {**known, "prediction": "p1"}.items()}
 
 
