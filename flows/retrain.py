@@ -10,6 +10,7 @@ from prefect import flow
 from flows.each import for_each
 from learning.decision import Decision
 from learning.gate import Verdict
+from tasks.archive import judge_archive
 from tasks.decide import decide
 from tasks.gate import judge_again, judge_candidate
 from tasks.record import record_versions
@@ -33,7 +34,14 @@ def retrain(
 
 
 def challenge(run: Run, decision: Decision) -> dict[str, Any]:
-    """Train, judge and, if the gate says so, roll out; says what came of it."""
+    """Train, judge and, if the gate says so, roll out; says what came of it.
+
+    Unless a person asked for training, a former champion may win first.
+    """
+    returned = None if decision.trigger == "manual" else judge_archive(run)
+    if returned is not None:
+        version, verdict = returned
+        return {"version": version, "returned": True, **_outcome(run, version, verdict)}
     trained = train_candidate(run, decision)
     if trained is None:
         return {"outcome": "refused", "reason": "these rows cannot train a model"}

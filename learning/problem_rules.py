@@ -98,6 +98,9 @@ class RetrainPolicy(Section):
     of_windows: int = Field(5, ge=1, le=20, description="how many windows back violations count")
     volume_rows: int | None = Field(10_000, ge=1, description="new labelled rows that are enough")
     max_age: Span | None = Field(Span.parse("30d"), description="oldest that a champion may get")
+    ask_archive: bool = Field(
+        True, description="former champions go through the gate before a new model is trained"
+    )
     min_new_rows: int = Field(200, ge=20, description="new labelled rows before any retrain")
     back_off: bool = Field(
         True,

@@ -91,6 +91,20 @@ def supersede(connection: Connection, problem: str, reason: str) -> None:
     )
 
 
+def archived(connection: Connection, problem: str, newest: int) -> Sequence[Row[Any]]:
+    """The newest former champions, newest first."""
+    return connection.execute(
+        select(models)
+        .where(
+            models.c.problem == problem,
+            models.c.state == "archived",
+            models.c.bundle.is_not(None),
+        )
+        .order_by(models.c.version.desc())
+        .limit(newest)
+    ).all()
+
+
 def crown(connection: Connection, problem: str, version: int) -> None:
     """Make a version the champion; the former one is archived."""
     connection.execute(

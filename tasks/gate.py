@@ -34,9 +34,9 @@ def judge_candidate(run: Run, version: int) -> Verdict:
     hearing = hear(run, schema, labelled, challenger, champion, is_first_look=not before)
     rules, look = run.problem.gate, len(before) + 1
     is_last = look >= rules.looks or _is_out_of_patience(run, challenger, len(hearing.contest.y))
-    parity = _parity(challenger)
+    parity = parity_of(challenger)
     verdict = judge(hearing.contest, parity, rules, hearing.beside, look, is_last)
-    _keep(run, version, verdict, champion)
+    keep_verdict(run, version, verdict, champion)
     reach("gate.verdict_kept")
     if verdict.outcome == "refuse":
         refuse_version(run, version, champion, verdict.decision.reason)
@@ -79,12 +79,14 @@ def _is_out_of_patience(run: Run, challenger: Champion, n_rows: int) -> bool:
     return run.now - challenger.clock.to_pydatetime() >= (patience.time or timedelta(0))
 
 
-def _parity(challenger: Champion) -> Parity:
+def parity_of(challenger: Champion) -> Parity:
+    """What was measured when its graph was made."""
     kept = challenger.manifest.parity
     return Parity(int(kept["n_rows"]), kept["largest_difference"], kept["tolerance"])
 
 
-def _keep(run: Run, version: int, verdict: Verdict, champion: Champion | None) -> None:
+def keep_verdict(run: Run, version: int, verdict: Verdict, champion: Champion | None) -> None:
+    """Write a verdict down; a version that passed is challenger, one in doubt waits."""
     decision = verdict.decision
     with run.commit() as connection:
         reports.save_decision(
