@@ -51,6 +51,9 @@ def explain(
         "method": explainer.method,
         "is_exact": True,
     }
+    if explainer.outputs.calibration is not None:
+        slope, intercept = explainer.outputs.calibration
+        document["calibration"] = {"slope": slope, "intercept": intercept}
     if groups := _groups(features, contributions):
         document["groups"] = groups
     if model.labels:
@@ -73,10 +76,11 @@ def _check(
         raise ExplanationError("sum", "the contributions do not sum to the prediction")
     expected = outputs.answer(predictions)
     found = np.array([output[column] for column in outputs.columns])
-    if outputs.scale == "log-odds":
+    if outputs.scale == "log-odds" or outputs.calibration is not None:
         # What the tolerance on this scale means for a probability, and float32's rounding.
-        slope = 2 * expected * (1 - expected)
-        allowed = TOLERANCE * max(size, 1.0) * slope + ROUNDING
+        near = TOLERANCE * max(size, 1.0)
+        spread = outputs.answer(predictions + near) - outputs.answer(predictions - near)
+        allowed = np.abs(spread) + ROUNDING
     else:
         least = 1.0 if outputs.scale == "probability" else 1e-300
         allowed = np.full(len(found), TOLERANCE * max(size, least))

@@ -21,6 +21,12 @@ EXPLANATION: dict[str, Any] = {
         "scale": {"type": "string", "enum": ["log-odds", "probability", "value"]},
         "base_value": NUMBER,
         "prediction_on_scale": NUMBER,
+        "calibration": {
+            "type": "object",
+            "description": "how the model's probability becomes the answer, where it is scaled: "
+            "1 / (1 + exp(-(slope * ln(p / (1 - p)) + intercept)))",
+            "properties": {"slope": NUMBER, "intercept": NUMBER},
+        },
         "contributions": {
             "type": "array",
             "description": "one per feature, largest first",

@@ -14,6 +14,8 @@ Arrays = Mapping[str, NDArray[Any]]
 
 SCALES = ("log-odds", "probability", "value")
 LINKS = ("logistic", "softmax", "identity")
+# As in the graphs that training writes: nearer probabilities hold too few digits in float32.
+CALIBRATED_FROM = 1e-5
 
 
 class ExplanationError(Exception):
@@ -37,12 +39,15 @@ class Outputs:
     """What is explained: columns of the graph's output, on a scale, reached through a link.
 
     ``mixture`` [outputs, raw scores] puts each explained output together of the model's scores.
+    ``calibration`` is slope and intercept of the scaling by which the graph calibrates the
+    probability behind the link; None where it answers that probability itself.
     """
 
     scale: str
     link: str
     columns: tuple[int, ...]
     mixture: Floats
+    calibration: tuple[float, float] | None = None
 
     def position(self, column: int) -> int:
         """Where an output column stands among the explained ones.
@@ -55,6 +60,14 @@ class Outputs:
 
     def answer(self, predictions: Floats) -> Floats:
         """What the graph should say in ``columns`` for these predictions on the scale."""
+        linked = self._linked(predictions)
+        if self.calibration is None:
+            return linked
+        near = np.clip(linked, CALIBRATED_FROM, 1 - CALIBRATED_FROM)
+        slope, intercept = self.calibration
+        return np.asarray(1 / (1 + np.exp(-(slope * np.log(near / (1 - near)) + intercept))))
+
+    def _linked(self, predictions: Floats) -> Floats:
         if self.link == "logistic":
             # Both halves keep their digits near 0 and 1.
             return np.asarray(1 / (1 + np.exp(-np.clip(predictions, -700, 700))))
@@ -86,7 +99,16 @@ def read_outputs(arrays: Arrays) -> Outputs:
     expect(columns.ndim == 1 and columns.dtype.kind == "i" and len(columns) > 0, "outputs")
     expect(mixture.ndim == 2 and len(mixture) == len(columns), "mixture")
     expect_finite(mixture, "mixture")
-    return Outputs(scale, link, tuple(columns.tolist()), mixture)
+    return Outputs(scale, link, tuple(columns.tolist()), mixture, _calibration(arrays))
+
+
+def _calibration(arrays: Arrays) -> tuple[float, float] | None:
+    if "calibration" not in arrays:
+        return None
+    numbers = arrays["calibration"]
+    expect(numbers.shape == (2,) and str(arrays["scale"]) != "value", "calibration")
+    expect_finite(numbers, "calibration")
+    return float(numbers[0]), float(numbers[1])
 
 
 def expect(is_true: bool, what: str) -> None:

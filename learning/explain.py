@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from learning.explain_linear import linear_parts
-from learning.explain_trees import boosting_parts, forest_parts
+from learning.explain_trees import boosting_parts, forest_parts, lightgbm_parts
 from learning.models import Fitted
 from learning.rows import Matrix
 
@@ -28,8 +28,13 @@ def explanation_file(fitted: Fitted, background: Matrix) -> bytes | None:
         parts = forest_parts(fitted, background.shape[1])
     elif fitted.kind == "boosting":
         parts = boosting_parts(fitted, background.shape[1])
+    elif fitted.kind == "lightgbm":
+        parts = lightgbm_parts(fitted, background.shape[1])
     else:
         return None
+    if fitted.scaling is not None:
+        # What is explained is the model's own score; the answer is its probability, calibrated.
+        parts["calibration"] = np.array([fitted.scaling.slope, fitted.scaling.intercept])
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer, format=np.int64(FORMAT), n_features=np.int64(background.shape[1]), **parts

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.explain_outputs import margin_parts, probability_parts
+from learning.lightgbm_trees import BoosterTree, booster_trees
 from learning.models import Fitted
 from learning.rows import Floats
 
@@ -69,6 +70,38 @@ def boosting_parts(fitted: Fitted, n_features: int) -> dict[str, Any]:
         "baseline": np.ravel(fitted.pipeline._baseline_prediction).astype(np.float64),
         "fill": np.full(n_features, np.nan),
     }
+
+
+def lightgbm_parts(fitted: Fitted, n_features: int) -> dict[str, Any]:
+    """Arrays of a LightGBM model, whose first trees hold its baseline."""
+    per_raw = [
+        (raw, [_lightgbm_tree(tree) for tree in trees])
+        for raw, trees in enumerate(booster_trees(fitted.pipeline))
+    ]
+    return {
+        **margin_parts(fitted),
+        **_packed(per_raw),
+        "baseline": np.zeros(len(per_raw)),
+        "fill": np.full(n_features, np.nan),
+    }
+
+
+def _lightgbm_tree(tree: BoosterTree) -> Tree:
+    n_splits = len(tree.feature)
+
+    def node(child: NDArray[np.int64]) -> NDArray[np.intp]:
+        return np.where(child < 0, n_splits + ~child, child).astype(np.intp)
+
+    nowhere = np.full(len(tree.leaf_value), -1)
+    return Tree(
+        np.concatenate([node(tree.left), nowhere]),
+        np.concatenate([node(tree.right), nowhere]),
+        np.concatenate([tree.feature, nowhere]),
+        float32_below(np.concatenate([tree.threshold, np.zeros(len(nowhere))])),
+        np.concatenate([tree.is_missing_left, np.zeros(len(nowhere), dtype=np.bool_)]),
+        np.concatenate([tree.count, tree.leaf_count]),
+        np.concatenate([np.zeros(n_splits), tree.leaf_value]).reshape(-1, 1),
+    )
 
 
 def _forest_tree(tree: Any, columns_of: NDArray[np.intp], n_classes: int, n_trees: int) -> Tree:

@@ -14,7 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 
-from learning.models import Fitted
+from learning.calibration import Scaling
+from learning.lightgbm_trees import register_converter
+from learning.models import SCALED_FROM, Fitted
 from learning.rows import Floats, Matrix
 
 INPUT, OUTPUT = "input", "output"
@@ -48,6 +50,8 @@ def export(fitted: Fitted, n_features: int) -> bytes:
     if fitted.n_classes:
         last = getattr(fitted.pipeline, "steps", [(None, fitted.pipeline)])[-1][1]
         options = {id(last): {"zipmap": False}}
+    if fitted.kind == "lightgbm":
+        register_converter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converter uses names that its libraries deprecate
         model = to_onnx(
@@ -57,9 +61,12 @@ def export(fitted: Fitted, n_features: int) -> bytes:
             target_opset=OPSET,
         )
     graph = model.graph
+    _free_name(graph, OUTPUT)
     answer = graph.output[1 if fitted.n_classes else 0].name
     if fitted.n_classes and len(fitted.classes) < fitted.n_classes:
         answer = _spread_classes(graph, answer, fitted)
+    if fitted.scaling is not None:
+        answer = _scale_positive(graph, answer, fitted.scaling)
     graph.node.append(helper.make_node("Identity", [answer], [OUTPUT]))
     del graph.output[:]
     width = fitted.n_classes or 1
@@ -68,12 +75,51 @@ def export(fitted: Fitted, n_features: int) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def _free_name(graph: Any, name: str) -> None:
+    """Rename what a converter called by a name that is ours."""
+    for node in graph.node:
+        for values in (node.input, node.output):
+            for place, value in enumerate(values):
+                if value == name:
+                    values[place] = f"inner_{name}"
+    for value in graph.output:
+        if value.name == name:
+            value.name = f"inner_{name}"
+
+
 def _spread_classes(graph: Any, answer: str, fitted: Fitted) -> str:
     spread = np.zeros((len(fitted.classes), fitted.n_classes), dtype=np.float32)
     spread[np.arange(len(fitted.classes)), list(fitted.classes)] = 1
     graph.initializer.append(numpy_helper.from_array(spread, "class_columns"))
     graph.node.append(helper.make_node("MatMul", [answer, "class_columns"], ["all_classes"]))
     return "all_classes"
+
+
+def _scale_positive(graph: Any, answer: str, scaling: Scaling) -> str:
+    """Platt's scaling of the second column, as nodes: sigmoid(slope · logit(p) + intercept)."""
+    numbers = {"nearest": SCALED_FROM, "farthest": 1 - SCALED_FROM, "one": 1.0, "second": 1}
+    numbers |= {"slope": scaling.slope, "intercept": scaling.intercept}
+    for name, number in numbers.items():
+        kind = np.int64 if name == "second" else np.float32
+        content = np.full((1,), number, dtype=kind)
+        graph.initializer.append(numpy_helper.from_array(content, f"scaling_{name}"))
+    steps: tuple[tuple[str, list[str], str, dict[str, int]], ...] = (
+        ("Gather", [answer, "scaling_second"], "scaling_given", {"axis": 1}),
+        ("Max", ["scaling_given", "scaling_nearest"], "scaling_above", {}),
+        ("Min", ["scaling_above", "scaling_farthest"], "scaling_p", {}),
+        ("Sub", ["scaling_one", "scaling_p"], "scaling_q", {}),
+        ("Div", ["scaling_p", "scaling_q"], "scaling_odds", {}),
+        ("Log", ["scaling_odds"], "scaling_logit", {}),
+        ("Mul", ["scaling_logit", "scaling_slope"], "scaling_sloped", {}),
+        ("Add", ["scaling_sloped", "scaling_intercept"], "scaling_moved", {}),
+        ("Neg", ["scaling_moved"], "scaling_against", {}),
+        ("Sigmoid", ["scaling_moved"], "scaling_positive", {}),
+        ("Sigmoid", ["scaling_against"], "scaling_negative", {}),
+        ("Concat", ["scaling_negative", "scaling_positive"], "scaled", {"axis": 1}),
+    )
+    for kind_of, inputs, output, attributes in steps:
+        graph.node.append(helper.make_node(kind_of, inputs, [output], **attributes))
+    return "scaled"
 
 
 def run_graph(content: bytes, x: Matrix) -> Floats:

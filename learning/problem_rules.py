@@ -125,12 +125,14 @@ class RetrainPolicy(Section):
 class SearchRules(Section):
     """What training tries."""
 
-    models: tuple[Literal["linear", "forest", "boosting"], ...] = Field(
-        ("linear", "forest", "boosting"), description="kinds of model"
+    models: tuple[Literal["linear", "forest", "boosting", "lightgbm"], ...] = Field(
+        ("linear", "forest", "boosting"),
+        description="kinds of model; lightgbm where it is installed",
     )
-    windows: tuple[Literal["all", "recent", "newest", "changed"], ...] = Field(
-        ("all", "recent", "changed"),
-        description="how far back training rows reach; changed: to where the errors changed",
+    windows: tuple[Literal["all", "recent", "newest", "changed", "fading"], ...] = Field(
+        ("all", "recent", "changed", "fading"),
+        description="how far back training rows reach; changed: to where the errors changed; "
+        "fading: all, but after a fifth of the rows they weigh half as much",
     )
     folds: int = Field(3, ge=1, le=10, description="time-ordered validation blocks")
     budget_seconds: float = Field(60, gt=0, description="time for the whole search")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.metrics import LOWER_IS_BETTER, metric_function
-from learning.models import GRIDS, TrainingError, fit
+from learning.models import GRIDS, HALF_LIFE, TrainingError, fit, is_installed
 from learning.problem import SearchRules
 from learning.rows import Rows, Schema
-from learning.windows import take_window, window_size
+from learning.windows import FADING, FADING_HALF_LIFE, take_window, window_size
 
 # Each round: how many of the ranking enter it, folds, and the most rows that a fit may use.
 ROUNDS = ((100, 1, 2_000), (3, 2, 10_000), (3, 3, 30_000))
+# A class with a smaller share of the rows is also tried with more weight.
+RARE_SHARE = 0.2
+BALANCED = {"class_weight": "balanced"}
 
 
 @dataclass(frozen=True)
@@ -58,24 +61,66 @@ class SearchResult:
 
 
 def candidates(
-    rules: SearchRules, rows: Rows, changed_at: np.datetime64 | None = None
+    rules: SearchRules,
+    rows: Rows,
+    changed_at: np.datetime64 | None = None,
+    first: Candidate | None = None,
 ) -> list[Candidate]:
-    """Each kind with its first settings on each window; windows with the same rows count once."""
-    sizes: dict[int, str] = {}
+    """Each kind with its first settings on each window; windows with the same rows count once.
+
+    Kinds that are not installed are left out. ``first`` stands before all others.
+    """
+    sizes: dict[tuple[int, bool], str] = {}
     for window in rules.windows:
         size = window_size(rows, window, changed_at)
         if size is not None:
-            sizes.setdefault(size, window)
-    return [
-        Candidate(kind, GRIDS[kind][0], window)
-        for kind, window in itertools.product(rules.models, sizes.values())
+            sizes.setdefault((size, window == FADING), window)
+    kinds = [kind for kind in rules.models if is_installed(kind)]
+    found = [
+        Candidate(kind, {**GRIDS[kind][0], **_of_window(window)}, window)
+        for kind, window in itertools.product(kinds, sizes.values())
     ]
+    if first is None or window_size(rows, first.window, changed_at) is None:
+        return found
+    return [first, *(candidate for candidate in found if candidate != first)]
 
 
-def neighbours(best: Candidate) -> list[Candidate]:
-    """The winner with each of its kind's settings, itself first."""
-    others = [settings for settings in GRIDS[best.kind] if settings != best.parameters]
-    return [best, *(Candidate(best.kind, settings, best.window) for settings in others)]
+def warm_start(
+    kind: str, parameters: Mapping[str, Any], window: str, rules: SearchRules
+) -> Candidate | None:
+    """The candidate that a champion once was; None where the rules no longer allow it.
+
+    How its answers were calibrated is left behind: new rows decide that anew.
+    """
+    if kind not in rules.models or window not in rules.windows or not is_installed(kind):
+        return None
+    known = {*GRIDS[kind][0], *BALANCED, *_of_window(window)}
+    return Candidate(kind, {name: v for name, v in parameters.items() if name in known}, window)
+
+
+def neighbours(
+    best: Candidate, first: Candidate | None = None, has_rare_class: bool = False
+) -> list[Candidate]:
+    """The winner with each of its kind's settings, itself first.
+
+    ``first`` adds its settings where it is of that kind, ``has_rare_class`` the winner's with
+    more weight on it.
+    """
+    settings = list(GRIDS[best.kind])
+    if first is not None and first.kind == best.kind:
+        settings.append({n: v for n, v in first.parameters.items() if n != HALF_LIFE})
+    if has_rare_class:
+        settings.append({**best.parameters, **BALANCED})
+    found = [best]
+    for one in settings:
+        candidate = Candidate(best.kind, {**one, **_of_window(best.window)}, best.window)
+        if candidate not in found:
+            found.append(candidate)
+    return found
+
+
+def _of_window(window: str) -> dict[str, Any]:
+    return {HALF_LIFE: FADING_HALF_LIFE} if window == FADING else {}
 
 
 @dataclass(frozen=True)
@@ -83,6 +128,7 @@ class Contestants:
     """What a search works on: labelled rows in time order, judged in blocks of ``block_rows``.
 
     Where the champion's errors ``changed_at`` a time, no block but the newest lies before it.
+    ``first`` is the champion's candidate, which is tried before all others.
     """
 
     rows: Rows
@@ -91,6 +137,21 @@ class Contestants:
     metric: str
     block_rows: int
     changed_at: np.datetime64 | None = None
+    first: Candidate | None = None
+
+    @property
+    def has_rare_class(self) -> bool:
+        """Whether some class has so few rows that weighing them more may help."""
+        if self.schema.task == "regression" or not len(self.rows):
+            return False
+        _, counts = np.unique(self.rows.y, return_counts=True)
+        return bool(counts.min() < RARE_SHARE * len(self.rows))
+
+    def entrants(self, ranking: list[Candidate], number: int) -> list[Candidate]:
+        """Who enters a round of the search."""
+        if number == len(ROUNDS) - 1:
+            return neighbours(ranking[0], self.first, self.has_rare_class)
+        return ranking[: ROUNDS[number][0]]
 
 
 def search(
@@ -105,11 +166,13 @@ def search(
     ``elapsed`` gives the seconds since the search began; after ``budget_seconds`` no further
     trial starts and the best so far wins. Raises TrainingError when nothing could be fitted.
     """
-    ranking = candidates(field_of.rules, field_of.rows, field_of.changed_at)
+    ranking = candidates(field_of.rules, field_of.rows, field_of.changed_at, field_of.first)
+    if not ranking:
+        raise TrainingError(f"none of {', '.join(field_of.rules.models)} is installed here")
     trials = list[Trial]()
-    for number, (places, folds, most_rows) in enumerate(ROUNDS):
+    for number, (_, folds, most_rows) in enumerate(ROUNDS):
         folds = min(folds, field_of.rules.folds)
-        entrants = neighbours(ranking[0]) if number == 2 else ranking[:places]
+        entrants = field_of.entrants(ranking, number)
         scored = list[Trial]()
         for candidate in entrants:
             if (trials or scored) and elapsed() > field_of.rules.budget_seconds:

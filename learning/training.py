@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.inspection import permutation_importance
 
-from learning.calibration import Scaling, fit_scalings
+from learning.calibration import Scaling, fit_scalings, helpful_scaling
 from learning.exam import is_exam
 from learning.loss_model import LossModel, fit_loss_model
 from learning.metrics import LOWER_IS_BETTER, all_metrics, metric_function
@@ -19,7 +19,7 @@ from learning.onnx_export import Parity, check_parity, export, parity_rows
 from learning.performance import chosen_metric
 from learning.problem import Costs, Problem
 from learning.rows import Floats, Rows, Schema
-from learning.search import Contestants, SearchResult, Trial, search, thin
+from learning.search import Candidate, Contestants, SearchResult, Trial, search, thin
 from learning.windows import Split, split_trusted, take_window
 
 PARITY_ROWS = 10_000
@@ -59,25 +59,29 @@ def train_challenger(
     may: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
     with_graph: bool = True,
     changed_at: np.datetime64 | None = None,
+    first: Candidate | None = None,
 ) -> Challenger:
     """Train on the labelled rows and evaluate on the newest of them, which no model has seen.
 
     ``may``: which of the rows [n] may train, and which may judge; all unless it is given. Of those
     that may train, ``gate.backtest_share`` are kept from it. ``changed_at`` is since when the
-    champion's errors are others. Without a graph there is nothing to serve, and its parity was
-    looked at on no rows. Raises TrainingError when the rows cannot train a model.
+    champion's errors are others, ``first`` the candidate that it once was, tried before all
+    others. Without a graph there is nothing to serve, and its parity was looked at on no rows.
+    Raises TrainingError when the rows cannot train a model.
     """
     split = _split(rows, champion_end, problem, may, changed_at)
     metric = chosen_metric(schema.task, problem.performance)
     refuse_untrainable(split, schema, problem)
     block = max(SMALLEST_BLOCK, min(len(split.holdout), len(split.training) // 5))
-    contest = Contestants(split.training, schema, problem.search, metric, block, changed_at)
+    rules = problem.search
+    contest = Contestants(split.training, schema, rules, metric, block, changed_at, first)
     found = search(contest, elapsed, on_trial)
     best = found.best
     training = take_window(split.training, best.window, changed_at)
     fitted = fit(best.kind, best.parameters, training, schema, problem.search.seed)
     dummy = fit("dummy", {}, training, schema)
-    threshold = choose_threshold(fitted, training, schema, problem, block)
+    settled = settle(fitted, training, schema, problem, block)
+    fitted, threshold = settled.fitted, settled.threshold
     graph, parity = b"", Parity(0, 0.0, problem.gate.max_parity_difference)
     if with_graph:
         graph = export(fitted, len(schema.features))
@@ -132,27 +136,39 @@ def refuse_untrainable(split: Split, schema: Schema, problem: Problem) -> None:
         )
 
 
-def choose_threshold(
-    fitted: Fitted, training: Rows, schema: Schema, problem: Problem, block: int
-) -> float:
-    """The probability from which a row is called positive: the cheapest on the newest block.
+@dataclass(frozen=True)
+class Settled:
+    """A fitted model whose probabilities say what they mean, and where it says yes."""
 
-    The model is fitted again without that block, so that the choice sees honest scores and the
+    fitted: Fitted
+    threshold: float
+
+
+def settle(fitted: Fitted, training: Rows, schema: Schema, problem: Problem, block: int) -> Settled:
+    """Calibrate a binary model where that helps; its threshold is the cheapest on the newest block.
+
+    The model is fitted again without that block, so that both choices see honest scores and the
     holdout stays untouched. The block is a third of the rows at most; where that is too few, or
-    one class only, the costs alone decide. 0.5 for other tasks.
+    one class only, the costs alone decide. Other tasks stay as they are, at 0.5.
     """
     if schema.task != "binary":
-        return 0.5
+        return Settled(fitted, 0.5)
+    ideal = Settled(fitted, ideal_threshold(problem.costs))
     block = min(block, len(training) // 3)
     if block < SMALLEST_BLOCK:
-        return ideal_threshold(problem.costs)
+        return ideal
     before = training.part(slice(0, len(training) - block))
     newest = training.part(slice(len(training) - block, None))
     try:
         probe = fit(fitted.kind, fitted.parameters, before, schema, problem.search.seed)
     except TrainingError:
-        return ideal_threshold(problem.costs)
-    return cheapest_threshold(newest.y, probe.output(newest.x)[:, 1], problem.costs)
+        return ideal
+    output = probe.output(newest.x)
+    scaling = helpful_scaling(newest.y, output[:, 1])
+    if scaling is not None:
+        fitted = fitted.scaled(scaling)
+        output = replace(probe, scaling=scaling).output(newest.x)
+    return Settled(fitted, cheapest_threshold(newest.y, output[:, 1], problem.costs))
 
 
 def cheapest_threshold(y: Floats, probability: Floats, costs: Costs) -> float:

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from learning.problem import Windows
 from learning.rows import Rows
 
-WINDOW_SHARES = {"all": 1.0, "recent": 0.3, "newest": 0.1}
+FADING = "fading"
+WINDOW_SHARES = {"all": 1.0, "recent": 0.3, "newest": 0.1, FADING: 1.0}
+# Share of the rows after which a fading window's rows weigh half as much.
+FADING_HALF_LIFE = 0.2
 SMALLEST_WINDOW = 200
 SMALLEST_CHANGED = 40
 

@@ -26,7 +26,7 @@ from learning.explain import explanation_file
 from learning.models import TrainingError
 from learning.problem import Task
 from learning.rows import Rows, Schema
-from learning.search import Trial, thin
+from learning.search import Candidate, Trial, thin, warm_start
 from learning.training import Challenger, feature_importance, train_challenger
 from storage import models, registry
 from storage.bundles import (
@@ -95,6 +95,7 @@ def train_candidate(run: Run, decision: Decision) -> Trained | None:
             on_trial=_log_trial,
             may=(labelled.trains, labelled.judges),
             changed_at=_changed_at(champion, labelled, schema),
+            first=_champions_candidate(run, champion),
         )
     except TrainingError as error:
         refuse_version(run, version, champion, str(error))
@@ -130,6 +131,13 @@ def _changed_at(
         return None
     output = rival_output(champion, labelled.frame.iloc[newest], schema, np.empty((0, 1)))
     return changed_at(schema.task, labelled.rows.part(newest), np.asarray(output, dtype=float))
+
+
+def _champions_candidate(run: Run, champion: Champion | None) -> Candidate | None:
+    if champion is None:
+        return None
+    was = champion.manifest
+    return warm_start(was.model_kind, was.parameters, was.training_window, run.problem.search)
 
 
 def _log_trial(trial: Trial) -> None:

@@ -24,6 +24,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "linear": {"strength": 1.0},
     "forest": {"min_samples_leaf": 2},
     "boosting": {"max_iter": 40, "learning_rate": 0.1, "max_leaf_nodes": 15},
+    "lightgbm": {"n_estimators": 40, "learning_rate": 0.1, "num_leaves": 15},
 }
 N_CLASSES = {"regression": 0, "binary": 2, "multiclass": 3}
 EVERY = [(kind, task) for kind in PARAMETERS for task in N_CLASSES]
@@ -101,7 +102,7 @@ def shap_module() -> Any:
 
 def prepared(fitted: Fitted, x: Matrix) -> tuple[Any, Floats, list[int]]:
     """The last estimator, its inputs, and the feature that each of its columns belongs to."""
-    if fitted.kind == "boosting":
+    if fitted.kind in ("boosting", "lightgbm"):
         return fitted.pipeline, x.astype(np.float64), list(range(N_FEATURES))
     prepare = fitted.pipeline.named_steps["prepare"]
     features: list[int] = []
@@ -120,6 +121,8 @@ def shap_values(fitted: Fitted, task: str, x: Matrix) -> tuple[Floats, Floats]:
         masker = shap.maskers.Independent(background, max_samples=len(background))
         found = shap.LinearExplainer(estimator, masker)
         values = np.asarray(found.shap_values(columns))
+    elif fitted.kind == "lightgbm":  # it has an explainer of its own, which shap asks as well
+        return _lightgbm_values(fitted, task, columns)
     else:
         found = shap.TreeExplainer(estimator, feature_perturbation="tree_path_dependent")
         values = np.asarray(found.shap_values(columns, check_additivity=False))
@@ -134,3 +137,12 @@ def shap_values(fitted: Fitted, task: str, x: Matrix) -> tuple[Floats, Floats]:
         # Scores before the softmax: only their differences count.
         return by_feature - by_feature.mean(axis=2, keepdims=True), base - base.mean()
     return by_feature, base
+
+
+def _lightgbm_values(fitted: Fitted, task: str, x: Floats) -> tuple[Floats, Floats]:
+    found = np.asarray(fitted.pipeline.booster_.predict(x, pred_contrib=True))
+    found = found.reshape(len(x), -1, N_FEATURES + 1).transpose(0, 2, 1)
+    values, base = found[:, :N_FEATURES], found[0, N_FEATURES]
+    if task == "multiclass":
+        return values - values.mean(axis=2, keepdims=True), base - base.mean()
+    return values, base

@@ -7,6 +7,7 @@ import pytest
 
 from api.explain_file import read_explainer
 from api.explain_parts import ExplanationError
+from learning.calibration import Scaling
 from learning.explain import explanation_file
 from learning.models import fit
 from learning.onnx_export import export, run_graph
@@ -96,6 +97,19 @@ def test_a_model_that_lacks_a_class_explains_the_others() -> None:
         assert np.array(own) == pytest.approx(answers, abs=1e-6)
         with pytest.raises(ExplanationError, match="never saw"):
             explainer.outputs.position(1)
+
+
+@pytest.mark.parametrize("kind", PARAMETERS)
+def test_a_calibrated_answer_is_reached_from_the_explained_score(kind: str) -> None:
+    fitted = fitted_of(kind, "binary").scaled(Scaling(0.6, -0.3))
+    explainer = explainer_of(fitted, "binary")
+    x = inputs(40, seed=6)
+    sums = contributions(explainer, x).sum(axis=1) + np.array(bases(explainer))
+
+    found = np.array([explainer.outputs.answer(of_row) for of_row in sums])
+
+    assert explainer.outputs.calibration == (0.6, -0.3)
+    assert found == pytest.approx(run_graph(export(fitted, N_FEATURES), x)[:, [1]], abs=1e-5)
 
 
 def test_the_same_model_gives_the_same_bytes_without_a_pickle() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from learning.models import GRIDS, TrainingError, _snap_thresholds, fit
+from learning.estimators import snap_thresholds
+from learning.models import GRIDS, TrainingError, fit, recency_weights
 from learning.problem import Feature
 from learning.rows import Rows, Schema
 
@@ -62,7 +63,7 @@ def test_rows_that_the_library_refuses_are_told_with_its_words(kind: str) -> Non
 
 def test_an_unknown_kind_lists_the_known_ones() -> None:
     with pytest.raises(
-        ValueError, match=r"'svm'; expected one of \['boosting', 'forest', 'linear'"
+        ValueError, match=r"'svm'; expected one of \['boosting', 'forest', 'lightgbm', 'linear'"
     ):
         fit("svm", {}, rows_of("binary"), schema_of("binary"))
 
@@ -135,6 +136,50 @@ def test_a_column_that_was_empty_in_training_changes_no_answer_of_boosting() -> 
     assert np.isnan(x[:, 1]).all()
 
 
+def test_recency_halves_a_weight_every_half_life_and_keeps_the_mean() -> None:
+    weights = recency_weights(1_000, 0.2)
+
+    assert weights.mean() == pytest.approx(1)
+    assert weights[999] / weights[799] == pytest.approx(2)
+    few = recency_weights(300, 0.2)  # never faster than half every hundred rows
+    assert few[299] / few[199] == pytest.approx(2)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("kind", GRIDS)
+def test_older_rows_count_less_with_a_half_life(kind: str, task: str) -> None:
+    rows = rows_of(task, n=600)
+    x = rows.x.copy()
+    x[:400, 0] *= -1  # what a says turned round
+
+    turned = Rows(x, rows.y, rows.times)
+    even, fading = (
+        fit(kind, {**GRIDS[kind][0], **more}, turned, schema_of(task)).output(rows.x[400:])
+        for more in ({}, {"half_life": 0.05})
+    )
+
+    def error(output: Any) -> float:
+        y = rows.y[400:]
+        if task == "regression":
+            return float(np.abs(output[:, 0] - y).mean())
+        return float((output.argmax(axis=1) != y).mean())
+
+    assert error(fading) <= error(even)
+    assert not np.array_equal(even, fading)
+
+
+@pytest.mark.parametrize("kind", GRIDS)
+def test_weight_on_a_rare_class_makes_it_likelier(kind: str) -> None:
+    rows = rows_of("binary", n=600)
+    rare = rows.part((rows.y == 0) | (np.arange(600) % 8 == 0))
+    even, weighed = (
+        fit(kind, {**GRIDS[kind][0], **more}, rare, schema_of("binary")).output(rare.x)[:, 1]
+        for more in ({}, {"class_weight": "balanced"})
+    )
+
+    assert weighed.mean() > even.mean()
+
+
 def test_the_dummy_answers_the_median_or_the_shares_of_the_classes() -> None:
     regression, binary = rows_of("regression"), rows_of("binary")
 
@@ -192,7 +237,7 @@ def test_snapping_thresholds_to_float32_changes_no_prediction(task: str) -> None
     answer = model.predict if is_regression else model.predict_proba
     before = answer(x)
 
-    _snap_thresholds(model)
+    snap_thresholds(model)
 
     np.testing.assert_array_equal(answer(x), before)
     snapped = _thresholds(model)

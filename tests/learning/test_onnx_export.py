@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from learning.lightgbm_trees import booster_trees
 from learning.models import GRIDS, Fitted, fit
 from learning.onnx_export import Parity, check_parity, export, parity_rows, run_graph
 from learning.problem import Feature
@@ -49,6 +50,7 @@ def model(kind: str, case: str) -> tuple[Fitted, bytes]:
         y = np.where(y == 1, 3.0, y)  # class b stands in no training row
     rows = Rows(x, y, np.arange(800).astype("datetime64[us]"))
     parameters = {**GRIDS[kind][0], **({"max_iter": 40} if kind == "boosting" else {})}
+    parameters |= {"n_estimators": 40} if kind == "lightgbm" else {}
     fitted = fit(kind, parameters, rows, Schema("y", task, FEATURES, tuple(CLASSES[case])))
     return fitted, export(fitted, len(FEATURES))
 
@@ -64,6 +66,10 @@ def thresholds(fitted: Fitted) -> list[tuple[int, float]]:
         inner = np.concatenate([tree.feature for tree in trees])
         values = np.concatenate([tree.threshold for tree in trees])[inner >= 0]
         columns = np.array([1, 2, 3, 4, 0, 5])[inner[inner >= 0]]  # numbers come first inside
+    elif fitted.kind == "lightgbm":
+        trees = [tree for raw in booster_trees(fitted.pipeline) for tree in raw]
+        columns = np.concatenate([tree.feature for tree in trees])
+        values = np.concatenate([tree.threshold for tree in trees])
     else:
         return []
     return list(zip(columns.tolist(), values.tolist(), strict=True))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import learning.models
 import learning.search
 from learning.models import Fitted, TrainingError, fit
 from learning.problem import Feature, SearchRules
@@ -20,6 +21,7 @@ from learning.search import (
     neighbours,
     search,
     thin,
+    warm_start,
 )
 
 FEATURES = (Feature(name="a"), Feature(name="b"))
@@ -46,7 +48,8 @@ def find(
 ) -> SearchResult:
     rules = changes.pop("rules", QUICK)
     elapsed = changes.pop("elapsed", lambda: 0.0)
-    return search(Contestants(rows, schema, rules, metric, 100), elapsed, **changes)
+    first = changes.pop("first", None)
+    return search(Contestants(rows, schema, rules, metric, 100, first), elapsed, **changes)
 
 
 def test_candidates_are_each_kind_on_each_window_that_differs() -> None:
@@ -57,6 +60,69 @@ def test_candidates_are_each_kind_on_each_window_that_differs() -> None:
 
     assert many == list(itertools.product(("linear", "forest"), ("all", "recent", "newest")))
     assert few == [("linear", "all"), ("forest", "all")]
+
+
+def test_the_champion_of_before_is_tried_first_without_its_calibration() -> None:
+    rules = SearchRules(models=("linear", "forest"), windows=("all", "fading"))
+    was = {"strength": 0.03, "half_life": 0.2, "calibration_slope": 0.5}
+
+    first = warm_start("linear", was, "fading", rules)
+
+    assert first == Candidate("linear", {"strength": 0.03, "half_life": 0.2}, "fading")
+    assert candidates(rules, 5_000, first)[0] == first
+    assert len(candidates(rules, 5_000, first)) == 5
+    again = find(coin(600), rules=rules, first=first).trials
+    assert again[0].candidate == first
+    assert warm_start("boosting", {}, "all", rules) is None
+    assert warm_start("linear", was, "recent", rules) is None
+
+
+def test_settings_of_the_champion_and_a_rare_class_are_tried_in_the_last_round() -> None:
+    first = Candidate("linear", {"strength": 9.0}, "all")
+    best = Candidate("linear", {"strength": 1.0, "half_life": 0.2}, "fading")
+
+    tried = [candidate.parameters for candidate in neighbours(best, first, has_rare_class=True)]
+
+    assert tried == [
+        {"strength": 1.0, "half_life": 0.2},
+        {"strength": 0.03, "half_life": 0.2},
+        {"strength": 9.0, "half_life": 0.2},
+        {"strength": 1.0, "half_life": 0.2, "class_weight": "balanced"},
+    ]
+
+
+def test_a_class_under_a_fifth_is_rare() -> None:
+    y = np.zeros(1_000)
+    y[::6] = 1
+
+    with_rare = find(rows_of(y)).trials
+    without = find(coin(1_000)).trials
+
+    assert {"class_weight"} <= {name for t in with_rare for name in t.candidate.parameters}
+    assert not any("class_weight" in t.candidate.parameters for t in without)
+
+
+def test_on_a_slow_change_the_fading_window_wins() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(3_000, 2)).astype(np.float32)
+    angle = np.linspace(0, np.pi, 3_000)  # what decides turns from one feature to its opposite
+    y = np.cos(angle) * x[:, 0] + np.sin(angle) * x[:, 1] + 0.1 * rng.normal(size=3_000)
+    rows = Rows(x, y, np.arange(3_000).astype("datetime64[us]"))
+    rules = SearchRules(models=("linear",), windows=("all", "fading"))
+
+    assert find(rows, VALUE, "mae", rules=rules).best.window == "fading"
+
+
+def test_kinds_that_are_not_installed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning.models, "is_lightgbm_installed", lambda: False)
+    rules = SearchRules(models=("lightgbm", "linear"), windows=("all",))
+
+    assert {c.kind for c in candidates(rules, 1_000)} == {"linear"}
+    assert warm_start("lightgbm", {}, "all", rules) is None
+    with pytest.raises(TrainingError, match="none of lightgbm is installed here"):
+        find(coin(400), rules=SearchRules(models=("lightgbm",)))
+    with pytest.raises(TrainingError, match="uv sync --group lightgbm"):
+        fit("lightgbm", {}, coin(100), BINARY)
 
 
 def test_the_winner_stands_first_among_its_settings() -> None:

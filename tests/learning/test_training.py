@@ -1,5 +1,6 @@
 """A challenger never sees its holdout, its threshold is the cheapest, and refusals say why."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,15 @@ import learning.search
 import learning.training
 from learning.metrics import all_metrics
 from learning.models import GRIDS, TrainingError, fit
-from learning.onnx_export import run_graph
+from learning.onnx_export import export, run_graph
 from learning.problem import Costs, Feature, Problem
 from learning.rows import Rows, Schema
 from learning.training import (
     Challenger,
     cheapest_threshold,
-    choose_threshold,
     feature_importance,
     ideal_threshold,
+    settle,
     train_challenger,
 )
 
@@ -212,7 +213,7 @@ def test_dear_misses_lower_the_threshold_also_on_a_short_window(n_rows: int) -> 
     rows, problem = rows_of(n_rows), problem_of(costs={"false_negative": 9})
     fitted = fit("linear", GRIDS["linear"][0], rows, SCHEMA)
 
-    threshold = choose_threshold(fitted, rows, SCHEMA, problem, block=300)
+    threshold = settle(fitted, rows, SCHEMA, problem, block=300).threshold
 
     newer = rows_of(2_000, seed=1)
     score = fitted.output(newer.x)[:, 1]
@@ -226,7 +227,52 @@ def test_too_short_a_window_leaves_the_costs_to_decide() -> None:
     rows, problem = rows_of(89), problem_of(costs={"false_negative": 4})
     fitted = fit("linear", GRIDS["linear"][0], rows, SCHEMA)
 
-    assert choose_threshold(fitted, rows, SCHEMA, problem, block=30) == 0.2
+    assert settle(fitted, rows, SCHEMA, problem, block=30).threshold == 0.2
+
+
+# --- calibration ---
+
+
+def boastful(n: int, seed: int = 0) -> Rows:
+    """Rows on which a grown tree is surer than it may be: one weak feature, one of noise."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 2)).astype(np.float32)
+    y = (rng.random(n) < 1 / (1 + np.exp(-x[:, 0]))).astype(float)
+    return Rows(x, y, np.arange(n).astype("datetime64[us]"))
+
+
+def test_boastful_probabilities_are_scaled_and_the_graph_says_the_same() -> None:
+    rows, problem, newer = boastful(900), problem_of(), boastful(2_000, seed=1)
+    fitted = fit("forest", {"min_samples_leaf": 1}, rows, SCHEMA)
+
+    calibrated = settle(fitted, rows, SCHEMA, problem, block=300).fitted
+
+    before, after = (
+        all_metrics("binary", newer.y, one.output(newer.x)) for one in (fitted, calibrated)
+    )
+    assert after["log_loss"] < before["log_loss"] - 0.02
+    assert after["calibration_error"] < before["calibration_error"] / 2
+    assert after["roc_auc"] == pytest.approx(before["roc_auc"])
+    graph = run_graph(export(calibrated, 2), newer.x)
+    np.testing.assert_allclose(graph, calibrated.output(newer.x), atol=1e-5)
+
+
+def test_a_calibrated_model_is_made_again_from_its_parameters() -> None:
+    rows = boastful(900)
+    fitted = fit("forest", {"min_samples_leaf": 1}, rows, SCHEMA)
+    calibrated = settle(fitted, rows, SCHEMA, problem_of(), block=300).fitted
+    kept = json.loads(json.dumps(calibrated.parameters))
+
+    again = fit("forest", kept, rows, SCHEMA)
+
+    assert export(again, 2) == export(calibrated, 2)
+
+
+def test_honest_probabilities_stay_as_they_are() -> None:
+    rows = boastful(900)
+    fitted = fit("linear", GRIDS["linear"][0], rows, SCHEMA)
+
+    assert settle(fitted, rows, SCHEMA, problem_of(), block=300).fitted is fitted
 
 
 # --- importance ---

@@ -1,0 +1,120 @@
+"""The estimators behind each kind of model, and what they are made to agree with their graphs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+
+from learning.lightgbm_trees import lightgbm_estimator
+from learning.rows import Matrix, Schema
+
+
+def make_estimator(kind: str, parameters: dict[str, Any], schema: Schema, seed: int) -> Any:
+    """An estimator that is not fitted yet; ValueError for a kind that nobody knows."""
+    is_regression = schema.task == "regression"
+    if kind == "linear":
+        settings = dict(parameters)
+        strength = settings.pop("strength")
+        model = (
+            Ridge(alpha=1 / strength)
+            if is_regression
+            else LogisticRegression(C=strength, max_iter=300, tol=1e-3, **settings)
+        )
+        return Pipeline([("prepare", _linear_inputs(schema)), ("model", model)])
+    if kind == "forest":
+        forest = RandomForestRegressor if is_regression else RandomForestClassifier
+        model = forest(n_estimators=60, max_features=0.5, n_jobs=1, random_state=seed, **parameters)
+        return Pipeline([("prepare", _tree_inputs(schema)), ("model", model)])
+    if kind == "boosting":
+        # No imputer or scaler: boosting handles NaN, and float32 parity depends on raw inputs.
+        boosting = (
+            HistGradientBoostingRegressor if is_regression else HistGradientBoostingClassifier
+        )
+        return boosting(random_state=seed, early_stopping=False, **parameters)
+    if kind == "lightgbm":
+        return lightgbm_estimator(parameters, is_regression, seed)
+    if kind == "dummy":
+        return (
+            DummyRegressor(strategy="median")
+            if is_regression
+            else DummyClassifier(strategy="prior")
+        )
+    raise ValueError(f"unknown kind of model {kind!r}")
+
+
+def without_empty_columns(x: Matrix) -> Matrix:
+    """The rows with zeros where a column has no value at all, which boosting cannot bin.
+
+    No tree splits on a constant, so that answers do not depend on the column.
+    """
+    is_empty = np.isnan(x).all(axis=0)
+    return np.where(is_empty, np.float32(0), x) if is_empty.any() else x
+
+
+def snap_thresholds(boosting: Any) -> None:
+    """Move each split threshold down to the nearest float32.
+
+    For float32 inputs ``x <= t`` then means the same in float64 here and in float32 in the graph,
+    also for values that lie on a threshold; no prediction on float32 rows changes.
+    """
+    for trees in boosting._predictors:
+        for tree in trees:
+            exact = tree.nodes["num_threshold"]
+            with np.errstate(over="ignore"):
+                near = exact.astype(np.float32)
+            above = near.astype(np.float64) > exact
+            near[above] = np.nextafter(near[above], np.float32(-np.inf))
+            tree.nodes["num_threshold"] = near
+
+
+def _columns(schema: Schema, kind: str) -> list[int]:
+    return [index for index, feature in enumerate(schema.features) if feature.kind == kind]
+
+
+def _linear_inputs(schema: Schema) -> ColumnTransformer:
+    numeric, categorical = _columns(schema, "numeric"), _columns(schema, "categorical")
+    steps: list[tuple[str, Any, list[int]]] = []
+    if numeric:
+        # Clipped to the training range first: a line drawn through a drifting input would
+        # otherwise be followed far beyond anything that was ever seen.
+        scaled = Pipeline(
+            [("impute", _imputer()), ("clip", MinMaxScaler(clip=True)), ("scale", StandardScaler())]
+        )
+        steps.append(("numbers", scaled, numeric))
+    if categorical:
+        codes = [
+            np.arange(max(1, len(schema.features[index].categories)), dtype=np.float32)
+            for index in categorical
+        ]
+        encoder = OneHotEncoder(
+            categories=codes, handle_unknown="ignore", sparse_output=False, dtype=np.float32
+        )
+        steps.append(("categories", encoder, categorical))
+    return ColumnTransformer(steps)
+
+
+def _tree_inputs(schema: Schema) -> ColumnTransformer:
+    numeric, categorical = _columns(schema, "numeric"), _columns(schema, "categorical")
+    steps: list[tuple[str, Any, Any]] = []
+    if numeric:
+        steps.append(("numbers", _imputer(), numeric))
+    if categorical:
+        steps.append(("codes", "passthrough", categorical))
+    return ColumnTransformer(steps)
+
+
+def _imputer() -> SimpleImputer:
+    return SimpleImputer(strategy="median", keep_empty_features=True)
