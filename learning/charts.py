@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,8 +27,12 @@ def evaluation_charts(
     output: Floats,
     threshold: float,
     importance: Mapping[str, float],
+    figures: Mapping[str, Any] | None = None,
 ) -> dict[str, bytes]:
-    """PNG files by name: what a person looks at to believe an evaluation."""
+    """PNG files by name: what a person looks at to believe an evaluation.
+
+    ``figures`` are its numbers as they were kept, for calibration and the cost of thresholds.
+    """
     charts = {"importance.png": _png(_importance(importance))}
     if task == "regression":
         charts["predicted_vs_actual.png"] = _png(_scatter(y, output[:, 0]))
@@ -39,6 +44,11 @@ def evaluation_charts(
             charts["roc.png"] = _png(_roc(y, output[:, 1]))
             charts["precision_recall.png"] = _png(_precision_recall(y, output[:, 1]))
     charts["confusion_matrix.png"] = _png(_confusion(classes, y, said))
+    kept = figures or {}
+    if kept.get("calibration"):
+        charts["calibration.png"] = _png(_calibration(kept["calibration"]))
+    if "cost" in kept:
+        charts["cost.png"] = _png(_cost(kept["cost"], threshold))
     return charts
 
 
@@ -120,6 +130,22 @@ def _precision_recall(y: Floats, score: Floats) -> Figure:
     precision, recall, _ = precision_recall_curve(y, score)
     figure, axes = _figure("Precision and recall, holdout", "recall", "precision")
     axes.plot(recall, precision)
+    return figure
+
+
+def _calibration(bins: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    figure, axes = _figure("Calibration, holdout", "foretold", "happened")
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    for name, one in bins.items():
+        axes.plot(one["foretold"], one["happened"], marker="o", markersize=4, label=_plain(name))
+    axes.legend(fontsize=8)
+    return figure
+
+
+def _cost(curve: Mapping[str, Sequence[float]], threshold: float) -> Figure:
+    figure, axes = _figure("What errors cost, holdout", "threshold", "mean cost of a row")
+    axes.plot(curve["x"], curve["y"])
+    axes.axvline(threshold, color="tab:red", linestyle="--", linewidth=1)
     return figure
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -31,14 +31,24 @@ class RegistryError(Exception):
     """MLflow did not answer as expected; what it should have recorded can be recorded later."""
 
 
+# Until when a server that did not answer is not asked again: one tick must not wait for it twice.
+REST_SECONDS = 15.0
+_silent_until: dict[str, float] = {}
+
+
 def _bounded(function: Callable[P, R]) -> Callable[P, R]:
     """Turn everything MLflow may raise into RegistryError."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        uri = str(args[0] if args else kwargs.get("uri"))
+        if time.monotonic() < _silent_until.get(uri, 0.0):
+            raise RegistryError(f"MLflow: {function.__name__}: it did not answer a moment ago")
         try:
             return function(*args, **kwargs)
         except Exception as error:
+            if "failed with exception" in str(error):  # no connection, or no answer in time
+                _silent_until[uri] = time.monotonic() + REST_SECONDS
             line = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             raise RegistryError(f"MLflow: {function.__name__}: {line}") from error
 
@@ -92,6 +102,41 @@ def close_run(
     client.set_terminated(mlflow_run_id)
     reach("register.files_logged")
     return _register(client, problem, mlflow_run_id)
+
+
+@_bounded
+def record_trials(
+    uri: str, problem: str, mlflow_run_id: str, trials: Sequence[Mapping[str, Any]], metric: str
+) -> None:
+    """Make each trial of a search a child run; those that are there already are left as they are.
+
+    A trial has ``round``, ``candidate``, ``model``, ``window``, ``parameters``, ``score`` and
+    ``rows``.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    client = _client(uri)
+    experiment = client.get_run(mlflow_run_id).info.experiment_id
+    mine = f"tags.`mlflow.parentRunId` = '{mlflow_run_id}'"
+    known = {
+        run.data.tags.get("perennial.trial")
+        for run in client.search_runs([experiment], mine, max_results=1_000)
+        if run.info.status == "FINISHED"
+    }
+    for number, trial in enumerate(trials):
+        if str(number) in known:
+            continue
+        tags = {"mlflow.parentRunId": mlflow_run_id, "perennial.trial": str(number)}
+        child = client.create_run(experiment, run_name=str(trial["candidate"])[:250], tags=tags)
+        settings = {**trial["parameters"], **{k: trial[k] for k in ("model", "window", "round")}}
+        now = int(time.time() * 1000)
+        client.log_batch(
+            child.info.run_id,
+            metrics=[Metric(metric, float(trial["score"]), now, 0)],
+            params=[Param(name, str(value)[:500]) for name, value in settings.items()],
+            tags=[RunTag("perennial.problem", problem)],
+        )
+        client.set_terminated(child.info.run_id)
 
 
 def _experiment(client: Any, problem: str, home: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -12,9 +13,10 @@ from storage import models, registry, reports
 from storage.bundles import BundleError, read_bundle
 from storage.database import reading
 from storage.kill_points import reach
+from tasks.model_card import complete_folder, show_card
 from tasks.run import Run
 from tasks.step import step
-from tasks.training import training_folder
+from tasks.training import EVALUATION, TRIALS, training_folder
 
 N_LATEST = 20
 
@@ -58,6 +60,7 @@ def _record(run: Run, row: Row[Any]) -> None:
     mlflow_run_id = row.mlflow_run_id or registry.open_run(
         uri, run.name, f"{run.name} v{row.version}", tags, run.settings.home
     )
+    complete_folder(folder, EVALUATION, row, manifest)
     mlflow_version = registry.close_run(
         uri,
         run.name,
@@ -72,6 +75,9 @@ def _record(run: Run, row: Row[Any]) -> None:
         {name: value for name, value in manifest.metrics.items() if value is not None},
         folder,
     )
+    trials = json.loads((folder / TRIALS).read_text())
+    registry.record_trials(uri, run.name, mlflow_run_id, trials, manifest.metric)
+    show_card(run, row, manifest, mlflow_run_id)
     registry.tag_version(
         uri, run.name, mlflow_version, {"state": row.state, "reason": row.reason or ""}
     )

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from learning import alert_text
 from learning.change import MOST_ERRORS, changed_at
-from learning.charts import evaluation_charts
 from learning.decision import Decision
 from learning.drift_outputs import keep_references, references_file
 from learning.evaluation_figures import evaluation_figures
+from learning.evaluation_parts import evaluation_parts
 from learning.explain import explanation_file
 from learning.models import TrainingError
 from learning.problem import Task
@@ -51,7 +51,7 @@ from tasks.step import step
 
 N_GOLDEN = 20
 GOLDEN_TOLERANCE = 1e-4
-EVALUATION = "evaluation.parquet"
+EVALUATION, TRIALS = "evaluation.parquet", "trials.json"
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,8 @@ def _champions_candidate(run: Run, champion: Champion | None) -> Candidate | Non
 
 
 def _log_trial(trial: Trial) -> None:
-    logger.debug("trial {} {:.4f}", trial.candidate.name, trial.score)
+    name = trial.candidate.name
+    logger.info("round {} of the search: {} scores {:.4f}", trial.round + 1, name, trial.score)
 
 
 def _write(
@@ -180,7 +181,7 @@ def _write(
     reach("export.bundle_written")
     for name, content in {**files, MANIFEST: encode_manifest(manifest)}.items():
         (folder / "bundle" / name).write_bytes(content)
-    _write_evaluation(folder, challenger, rival, schema, importance)
+    _write_evaluation(folder, challenger, rival)
     reach("export.files_written")
     with run.commit() as connection:
         models.update_version(
@@ -191,7 +192,7 @@ def _write(
             bundle=bundle,
             sha256=bundle,
             metrics=challenger.metrics,
-            figures=evaluation_figures(*_evaluated(challenger, schema), importance),
+            figures=_figures(run, challenger, schema, importance),
             data_version=data,
             lineage=lineage,
             mlflow_run_id=mlflow_run_id,
@@ -280,13 +281,7 @@ def _golden(challenger: Challenger) -> Golden:
     )
 
 
-def _write_evaluation(
-    folder: Path,
-    challenger: Challenger,
-    rival: NDArray[Any],
-    schema: Schema,
-    importance: dict[str, float],
-) -> None:
+def _write_evaluation(folder: Path, challenger: Challenger, rival: NDArray[Any]) -> None:
     holdout = challenger.holdout
     columns: dict[str, Any] = {"event_time": holdout.times, "y": holdout.y}
     sides = {"challenger": challenger.output, "rival": rival, "dummy": challenger.dummy_output}
@@ -294,15 +289,28 @@ def _write_evaluation(
         for column in range(output.shape[1]):
             columns[f"{side}_{column}"] = output[:, column]
     pd.DataFrame(columns).to_parquet(folder / EVALUATION)
-    charts = evaluation_charts(*_evaluated(challenger, schema), importance)
-    (folder / "charts").mkdir()
-    for name, content in charts.items():
-        (folder / "charts" / name).write_bytes(content)
     trials = [
-        {"round": t.round, "candidate": t.candidate.name, "score": t.score, "rows": t.n_rows}
+        {
+            "round": t.round,
+            "candidate": t.candidate.name,
+            "model": t.candidate.kind,
+            "window": t.candidate.window,
+            "parameters": t.candidate.parameters,
+            "score": t.score,
+            "rows": t.n_rows,
+        }
         for t in challenger.search.trials
     ]
-    (folder / "trials.json").write_text(json.dumps(trials, indent=1))
+    (folder / TRIALS).write_text(json.dumps(trials, indent=1))
+
+
+def _figures(
+    run: Run, challenger: Challenger, schema: Schema, importance: dict[str, float]
+) -> dict[str, Any]:
+    return evaluation_figures(*_evaluated(challenger, schema), importance) | evaluation_parts(
+        challenger.holdout, challenger.output, schema, run.problem,
+        challenger.metric, challenger.threshold, importance,
+    )  # fmt: skip
 
 
 def _evaluated(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import flows.continual
-import tasks.training
+import tasks.record
 from storage import kill_points, registry
 from storage.database import StorageError
 from storage.kill_points import POINTS
@@ -63,7 +63,7 @@ def webhook() -> Iterator[FakeWebhook]:
 @pytest.fixture
 def lean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A turn without pictures, which reach no kill point and take half of its time."""
-    monkeypatch.setattr(tasks.training, "evaluation_charts", lambda *_: {})
+    monkeypatch.setattr(tasks.record, "complete_folder", lambda *_: None)
     monkeypatch.setattr(flows.continual, "render_drift_report", lambda _run: None)
     monkeypatch.setattr(flows.continual, "watch_joint", lambda _run: None)
     yield

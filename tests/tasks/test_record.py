@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from storage.bundles import bundle_folder
 from storage.tables import models
 from tasks import record as record_module
 from tasks.record import record_versions
+from tasks.training import training_folder
 from tests.factories import (
     NOWHERE,
     rows_of,
@@ -62,6 +64,18 @@ def registered(settings: Settings) -> list[object]:
     return found
 
 
+def folder_of(settings: Settings) -> Path:
+    return training_folder(settings.home, "small", 1)
+
+
+def _children(settings: Settings, run_id: str) -> list[object]:
+    mlflow = client(settings)
+    run = mlflow.get_run(run_id)  # type: ignore[attr-defined]
+    mine = f"tags.`mlflow.parentRunId` = '{run_id}'"
+    found: list[object] = mlflow.search_runs([run.info.experiment_id], mine)  # type: ignore[attr-defined]
+    return found
+
+
 def test_with_mlflow_away_training_finishes_and_a_later_run_records_it(
     championed: Settings, connected: Settings
 ) -> None:
@@ -77,7 +91,18 @@ def test_with_mlflow_away_training_finishes_and_a_later_run_records_it(
     assert run.data.params["model"] == "linear"
     assert run.data.metrics["roc_auc"] > 0.7
     names = {item.path for item in client(connected).list_artifacts(version.run_id)}  # type: ignore[attr-defined]
-    assert {"bundle", "charts", "evaluation.parquet", "trials.json"} <= names
+    assert {"bundle", "charts", "evaluation.parquet", "trials.json", "model_card.md"} <= names
+    children = _children(connected, version.run_id)  # type: ignore[attr-defined]
+    trials = json.loads((folder_of(connected) / "trials.json").read_text())
+    assert len(children) == len(trials) > 1
+    assert {child.data.tags["mlflow.runName"] for child in children} == {  # type: ignore[attr-defined]
+        trial["candidate"] for trial in trials
+    }
+    assert all(0 < child.data.metrics["roc_auc"] <= 1 for child in children)  # type: ignore[attr-defined]
+    card = (folder_of(connected) / "model_card.md").read_text()
+    assert "# small, version 1" in card
+    assert "| roc_auc by slice | value | rows |" in card
+    assert "plan = basic" in card
     assert version.tags["state"] == "champion"
     assert registry.aliases(connected.tracking_uri, "small") == {
         "candidate": 1,
@@ -95,7 +120,10 @@ def test_a_crash_between_registering_and_noting_registers_once(
     assert rows_of(connected, models)[0].mlflow_version is None
     assert record(connected) == 1
     assert len(registered(connected)) == 1
-    assert len(client(connected).search_runs(["1"])) == 1  # type: ignore[attr-defined]
+    runs = client(connected).search_runs(["1"])  # type: ignore[attr-defined]
+    assert len([run for run in runs if "mlflow.parentRunId" not in run.data.tags]) == 1
+    trials = [run.data.tags.get("perennial.trial") for run in runs]
+    assert len(trials) == len(set(trials)) > 1
 
 
 def test_an_alias_that_was_moved_by_hand_moves_back(connected: Settings) -> None:
