@@ -50,7 +50,11 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 NAME = "cycle"
 # What is timed inside a training, by the module in which its name is looked up.
 PARTS = {
-    "windows": [("tasks.training", "read_observations"), ("tasks.training", "encode")],
+    "windows": [
+        ("tasks.training", "read_labelled"),
+        ("tasks.training", "load_champion"),
+        ("learning.training", "_split"),
+    ],
     "search": [("learning.training", "search")],
     "fit": [("learning.training", "fit")],
     "calibration and threshold": [("learning.training", "settle")],
@@ -103,6 +107,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.cpu = 0.0
         self._open: list[float] = []
 
     @contextmanager
@@ -148,8 +153,10 @@ def one_turn(settings: Settings, now: datetime) -> tuple[Clock, float]:
     """Retrain, judge, swap and answer, by part; then the seconds that recording took."""
     clock = Clock()
     with loop_run(NAME, "retrain", now, settings) as run:
+        began_cpu = time.process_time()
         with timed_parts(clock), clock.part("other"):
             version = _release(run, clock)
+        clock.cpu = time.process_time() - began_cpu
         began = time.perf_counter()
         record_versions(run)
         recording = time.perf_counter() - began
@@ -187,7 +194,7 @@ def measure(name: str, n_rows: int, n_columns: int, turns: int, **changes: Any) 
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         settings = Settings(
-            _env_file=None,  # type: ignore[call-arg]
+            _env_file=None,
             home=home, problems=home / "problems", active=(NAME,),
             mlflow_uri=f"sqlite:///{home / 'mlflow.db'}", api_insecure=True,
         )  # fmt: skip
@@ -231,6 +238,7 @@ def _summary(
         "fit_and_search": statistics.median(learning),
         "beyond": statistics.median(beyond),
         "ratio": statistics.median(t / own for t, own in zip(totals, learning, strict=True)),
+        "cpu": statistics.median(clock.cpu for clock, _ in found),
         "recording": statistics.median(recording for _, recording in found),
         "parts": parts,
     }
@@ -242,11 +250,11 @@ def table(cells: list[dict[str, Any]], load: float) -> str:
         "From the trigger to the first answer of the new model, seconds (medians over turns).",
         f"Load of the machine's {os.cpu_count()} cores meanwhile: {load:.1f}.",
         "",
-        "| rows × columns | total | fit and search | beyond them | total of fit and search "
-        "| recording in MLflow, afterwards |",
-        "|---|---|---|---|---|---|",
+        "| rows × columns | total | of it CPU, all threads | fit and search | beyond them "
+        "| total of fit and search | recording in MLflow, afterwards |",
+        "|---|---|---|---|---|---|---|",
         *(
-            f"| {c['name']}: {c['rows']:,} × {c['columns']} | {c['total']:.2f} "
+            f"| {c['name']}: {c['rows']:,} × {c['columns']} | {c['total']:.2f} | {c['cpu']:.2f} "
             f"| {c['fit_and_search']:.2f} | {c['beyond']:.2f} | {c['ratio']:.2f} "
             f"| {c['recording']:.2f} |"
             for c in cells
