@@ -49,7 +49,8 @@ def find(
     rules = changes.pop("rules", QUICK)
     elapsed = changes.pop("elapsed", lambda: 0.0)
     first = changes.pop("first", None)
-    return search(Contestants(rows, schema, rules, metric, 100, first), elapsed, **changes)
+    contest = Contestants(rows, schema, rules, metric, 100, first=first)
+    return search(contest, elapsed, **changes)
 
 
 def test_candidates_are_each_kind_on_each_window_that_differs() -> None:
@@ -69,8 +70,8 @@ def test_the_champion_of_before_is_tried_first_without_its_calibration() -> None
     first = warm_start("linear", was, "fading", rules)
 
     assert first == Candidate("linear", {"strength": 0.03, "half_life": 0.2}, "fading")
-    assert candidates(rules, 5_000, first)[0] == first
-    assert len(candidates(rules, 5_000, first)) == 5
+    assert candidates(rules, coin(5_000), first=first)[0] == first
+    assert len(candidates(rules, coin(5_000), first=first)) == 5
     again = find(coin(600), rules=rules, first=first).trials
     assert again[0].candidate == first
     assert warm_start("boosting", {}, "all", rules) is None
@@ -117,7 +118,7 @@ def test_kinds_that_are_not_installed_are_left_out(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(learning.models, "is_lightgbm_installed", lambda: False)
     rules = SearchRules(models=("lightgbm", "linear"), windows=("all",))
 
-    assert {c.kind for c in candidates(rules, 1_000)} == {"linear"}
+    assert {c.kind for c in candidates(rules, coin(1_000))} == {"linear"}
     assert warm_start("lightgbm", {}, "all", rules) is None
     with pytest.raises(TrainingError, match="none of lightgbm is installed here"):
         find(coin(400), rules=SearchRules(models=("lightgbm",)))
