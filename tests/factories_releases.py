@@ -33,7 +33,8 @@ def passed(run: Run) -> int:
         models.update_version(
             db, run.name, version, state="challenger", bundle=bundle, metrics={"mae": 0.5}
         )
-        evidence = {"metric": "mae", "gain": 0.1, "gain_low": 0.05, "gain_high": 0.2}
+        figures = {"gain": 0.1, "gain_low": 0.05, "gain_high": 0.2}
+        evidence = {"version": version, "metric": "mae", **figures}
         decision = {
             "run_id": run.run_id,
             "problem": run.name,

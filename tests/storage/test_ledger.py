@@ -143,14 +143,14 @@ def test_a_release_is_told_with_the_evidence_of_its_gate(engine: Engine) -> None
         version |= {"metrics": {}, "clock": NOW, "trained_at": NOW}
         db.execute(insert(models).values(version))
         decision = {"run_id": "r7", "problem": "demo", "kind": "gate", "go": True}
-        decision |= {"reason": "better by 0.1", "evidence": {"gain": 0.1, "y": 2}}
+        decision |= {"reason": "better by 0.1", "evidence": {"gain": 0.1, "version": 7, "y": 2}}
         db.execute(insert(decisions).values(**decision, clock=NOW, decided_at=NOW))
     released(engine, 7)
     (row,) = rows(engine)
     assert (row.problem, row.act, row.subject, row.generation) == ("demo", "promoted", "7", 1)
     told = json.loads(row.evidence)
     assert (told["bundle"], told["gain"], told["gate_passed"]) == ("b7", 0.1, True)
-    text = '{"gain":0.1,"y":2}'
+    text = '{"gain":0.1,"version":7,"y":2}'
     assert told["gate_evidence_sha256"] == hashlib.sha256(text.encode()).hexdigest()
 
 
