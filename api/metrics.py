@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from api.fact_metrics import FactGauges
 from api.live_figures import Figure
 from api.request_metrics import RequestMetrics
 from api.shared_metrics import SharedMetrics
@@ -40,11 +40,7 @@ class Metrics:
         self._refusals = self._counter("refusals", "Bundles refused, by cause.", "code")
         self._backlog = self._gauge("journal_backlog_rows", "Rows not in SQL yet.")
         self._oldest = self._gauge("journal_oldest_seconds", "Age of the oldest row not in SQL.")
-        self._drift = self._gauge("drift_share", "Share of drifted features.", "problem")
-        self._age = self._gauge("last_run_age_seconds", "Since the last run ended.", "problem")
-        self._measured = self._gauge(
-            "live_metric", "What the loop measured last.", "problem", "metric"
-        )
+        self._facts = FactGauges(self.registry)
         self._live = {
             name: self._gauge(f"live_{name}", f"{text} of the newest labels.", "problem", "version")
             for name, text in LIVE.items()
@@ -108,11 +104,5 @@ class Metrics:
     def text(self, n_backlog: int, oldest_seconds: float, facts: Mapping[str, Facts]) -> bytes:
         """The exposition, with what is only known when asked."""
         self.waiting(n_backlog, oldest_seconds)
-        for problem, fact in facts.items():
-            if fact.drift_share is not None:
-                self._drift.labels(problem).set(fact.drift_share)
-            if fact.last_run_ended is not None:
-                self._age.labels(problem).set(max(0.0, time.time() - fact.last_run_ended))
-            if fact.live_metric is not None and fact.live_value is not None:
-                self._measured.labels(problem, fact.live_metric).set(fact.live_value)
+        self._facts.show(facts)
         return self._shared.text() if self._shared else generate_latest(self.registry)

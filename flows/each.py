@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -10,11 +11,14 @@ from loguru import logger
 from prefect.context import FlowRunContext
 from sqlalchemy.exc import OperationalError
 
+from flows.run_name import name_run, run_name
 from learning.models import TrainingError
 from settings import Settings, get_settings
 from storage.bundles import BundleError
 from storage.database import StorageError
 from storage.problems import ProblemError
+from storage.source_errors import SourceError
+from tasks.ingest_named import FileRefusedError
 from tasks.notify import deliver_alerts
 from tasks.reconcile import reconcile
 from tasks.rollback import RollbackError
@@ -29,7 +33,13 @@ TOLD = (
     StorageError,
     OSError,
     OperationalError,
+    BusyError,
+    SourceError,
+    FileRefusedError,
 )
+# How long a run that a person started waits for the one that is at work, training included.
+PATIENCE_SECONDS = 900.0
+POLL_SECONDS = 0.5
 Body = Callable[[Run], dict[str, Any]]
 
 
@@ -58,6 +68,7 @@ def for_each(
             logger.exception("{}: {} failed", name, flow)
             failures.append(error)
     deliver_alerts(settings)
+    name_run(run_name(flow, results, names))
     if failures:
         raise failures[0]
     return results
@@ -69,12 +80,23 @@ def _one(
     due = _scheduled_for()
     if due is not None and is_covered(settings, problem, flow, due):
         return {"skipped": f"the run due at {due:%H:%M:%S} is covered by a later one"}
-    try:
-        with loop_run(problem, flow, now, settings) as run:
-            mended = reconcile(run)
-            return {"mended": mended, **body(run)} if mended else body(run)
-    except BusyError as error:
-        return {"skipped": str(error)}
+    deadline = time.monotonic() + (PATIENCE_SECONDS if _is_wanted() else 0.0)
+    while True:
+        try:
+            with loop_run(problem, flow, now, settings) as run:
+                mended = reconcile(run)
+                return {"mended": mended, **body(run)} if mended else body(run)
+        except BusyError as error:
+            if _is_wanted() and time.monotonic() >= deadline:
+                raise
+            if not _is_wanted():
+                return {"skipped": str(error)}
+        time.sleep(POLL_SECONDS)
+
+
+def _is_wanted() -> bool:
+    """Whether a person started this run in Prefect: it waits its turn instead of giving way."""
+    return FlowRunContext.get() is not None and _scheduled_for() is None
 
 
 def _scheduled_for() -> datetime | None:

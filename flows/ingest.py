@@ -5,23 +5,47 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from prefect import flow
-
 from flows.each import for_each
+from flows.loop_flow import loop_flow
+from flows.parameters import FilePath, ProblemName
+from settings import get_settings
+from storage.problems import ProblemError
 from tasks.ingest import Ingested
 from tasks.ingest_feedback import ingest_feedback
 from tasks.ingest_generator import ingest_generator
 from tasks.ingest_inbox import ingest_inbox
 from tasks.ingest_labels import merge_labels
+from tasks.ingest_named import ingest_named
 from tasks.ingest_sources import ingest_source
 from tasks.quarantine import finish_releases
 from tasks.run import Run
 
 
-@flow(name="ingest", persist_result=False)
-def ingest(problem: str | None = None, now: datetime | None = None) -> dict[str, Any]:
-    """Take new rows and labels from all sources into the observations."""
-    return for_each("ingest", problem, now, ingest_all)
+@loop_flow("ingest", timeout_minutes=60)
+def ingest(
+    problem: ProblemName = None, file: FilePath = None, now: datetime | None = None
+) -> dict[str, Any]:
+    """Take new rows and labels from all sources into the observations.
+
+    Args:
+        problem: one problem, by its name; empty: each active one (PERENNIAL_ACTIVE)
+        file: one file to take now, by its path in the problem's inbox, in data/ of the home
+            folder or in PERENNIAL_SOURCE_ROOTS; empty: every source, the inbox among them
+        now: leave it empty; the time that the run takes for the present, in a replay
+    """
+    if file is None:
+        return for_each("ingest", problem, now, ingest_all)
+    settings = get_settings()
+    if problem is None and len(settings.active) > 1:
+        raise ProblemError(
+            f"{file}: found no problem; expected the one that this file belongs to, of "
+            f"{', '.join(settings.active)}"
+        )
+
+    def body(run: Run) -> dict[str, Any]:
+        return {"file": _counts(ingest_named(run, file))}
+
+    return for_each("ingest", problem, now, body)
 
 
 def ingest_all(run: Run) -> dict[str, Any]:

@@ -5,18 +5,23 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from prefect import flow
-
 from flows.each import for_each
+from flows.loop_flow import loop_flow
+from flows.parameters import ProblemName
 from tasks.collection import collect_bundles, remove_old_data
 from tasks.maintenance import compact_observations, remove_old_files, remove_old_quarantine
 from tasks.record import record_versions
 from tasks.run import Run
 
 
-@flow(name="maintain", persist_result=False)
-def maintain(problem: str | None = None, now: datetime | None = None) -> dict[str, Any]:
-    """Merge small files, remove documents past their retention, record what MLflow missed."""
+@loop_flow("maintain", timeout_minutes=120, retries=2)
+def maintain(problem: ProblemName = None, now: datetime | None = None) -> dict[str, Any]:
+    """Merge small files, remove documents past their retention, record what MLflow missed.
+
+    Args:
+        problem: one problem, by its name; empty: each active one (PERENNIAL_ACTIVE)
+        now: leave it empty; the time that the run takes for the present, in a replay
+    """
     return for_each("maintain", problem, now, _maintain)
 
 

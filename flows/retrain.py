@@ -5,29 +5,37 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from prefect import flow
-
 from flows.each import for_each
+from flows.loop_flow import loop_flow
+from flows.parameters import ProblemName, Reason
 from learning.decision import Decision
 from learning.gate import Verdict
 from tasks.archive import judge_archive
 from tasks.decide import decide
 from tasks.gate import judge_again, judge_candidate
+from tasks.overview import leave_overview
 from tasks.record import record_versions
 from tasks.rollout import roll_out
 from tasks.run import Run
 from tasks.training import train_candidate
 
 
-@flow(name="retrain", persist_result=False)
+@loop_flow("retrain", timeout_minutes=120)
 def retrain(
-    problem: str | None = None, reason: str = "by hand", now: datetime | None = None
+    problem: ProblemName = None, reason: Reason = "by hand", now: datetime | None = None
 ) -> dict[str, Any]:
-    """Train a challenger because a person asks for it; the gate still decides."""
+    """Train a challenger because a person asks for it; the gate still decides.
+
+    Args:
+        problem: one problem, by its name; empty: each active one (PERENNIAL_ACTIVE)
+        reason: why, in a sentence; it stands in the ledger beside the gate's verdict
+        now: leave it empty; the time that the run takes for the present, in a replay
+    """
 
     def body(run: Run) -> dict[str, Any]:
         result = challenge(run, decide(run, None, None, manual_reason=reason))
         record_versions(run)
+        leave_overview(run)
         return result
 
     return for_each("retrain", problem, now, body)

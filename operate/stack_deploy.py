@@ -19,11 +19,14 @@ from uuid import UUID
 
 import yaml
 
+from operate.stack_automations import ensure_automations
 from operate.worker import configure
 from operate.worker_child import SET_DIRECTORY
 from settings import CHECKOUT, get_settings
 
 WAIT_SECONDS = 120.0
+# Imported, beside the standard library, for the types of parameters.
+LIGHT = frozenset({"pydantic", "flows.parameters"})
 
 
 def read_deployments(file: Path) -> list[dict[str, Any]]:
@@ -36,7 +39,8 @@ def read_deployments(file: Path) -> list[dict[str, Any]]:
 def read_flow(file: Path, function: str) -> tuple[str, Callable[..., None] | None]:
     """The flow's name, and an empty function with its signature and docstring.
 
-    Only what the file imports from the standard library is imported. The function is None when its
+    Only what the file imports from the standard library, pydantic and `flows.parameters` is
+    imported. The function is None when its
     signature needs more than that; Prefect then finds it out by importing the rest.
     """
     tree = ast.parse(file.read_text())
@@ -48,7 +52,7 @@ def read_flow(file: Path, function: str) -> tuple[str, Callable[..., None] | Non
     name = str(ast.literal_eval(named[0])) if named else function.replace("_", "-")
     found.decorator_list = []
     found.body = [ast.Expr(ast.Constant(ast.get_docstring(found) or ""))]
-    module = ast.Module([*filter(_is_standard_import, tree.body), found], [])
+    module = ast.Module([*filter(_is_light_import, tree.body), found], [])
     namespace: dict[str, Any] = {}
     try:
         code = compile(ast.fix_missing_locations(module), str(file), "exec", dont_inherit=True)
@@ -59,14 +63,16 @@ def read_flow(file: Path, function: str) -> tuple[str, Callable[..., None] | Non
     return name, namespace[function]
 
 
-def _is_standard_import(node: ast.stmt) -> bool:
+def _is_light_import(node: ast.stmt) -> bool:
     if isinstance(node, ast.Import):
         modules = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
         modules = [node.module or ""]
     else:
         return False
-    return all(module.partition(".")[0] in sys.stdlib_module_names for module in modules)
+    return all(
+        module in LIGHT or module.partition(".")[0] in sys.stdlib_module_names for module in modules
+    )
 
 
 async def deploy(file: Path) -> list[str]:
@@ -79,8 +85,10 @@ async def deploy(file: Path) -> list[str]:
         for pool in {str(entry["work_pool"]["name"]) for entry in entries}:
             await _ensure_pool(client, pool)
         # One after the other: at once, they meet SQLite's write lock and wait seconds to try again.
-        for entry in entries:
-            await _deploy_one(client, file.parent, entry)
+        made = {
+            str(entry["name"]): await _deploy_one(client, file.parent, entry) for entry in entries
+        }
+        await ensure_automations(client, made)
     return [str(entry["name"]) for entry in entries]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from operate.worker_heartbeat import heartbeats
 from operate.worker_life import die_with_worker
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def _run(flow_run_id: UUID) -> None:
     # The fork server read its settings before this run's environment was known.
     context.refresh_global_settings_context()
     # Each synchronous flow and subflow would end by waiting a second for its heartbeat thread.
-    # The worker watches its children itself and reports those that die.
+    # These are sent without: an automation crashes runs that fall silent with their machine.
+    # Of those that die alone, the worker tells at once.
     without_heartbeats = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     with without_heartbeats, handle_engine_signals(flow_run_id):
         flow_run = load_flow_run(flow_run_id)
@@ -73,5 +75,6 @@ def _run(flow_run_id: UUID) -> None:
         except Exception:
             logger.exception("The flow could not be loaded")
             raise
-        result: object = run_flow(flow, flow_run=flow_run, error_logger=logger)
-        _drive_run_flow_result(flow, result)
+        with heartbeats(flow_run.id, flow_run.name):
+            result: object = run_flow(flow, flow_run=flow_run, error_logger=logger)
+            _drive_run_flow_result(flow, result)

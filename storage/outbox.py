@@ -78,6 +78,13 @@ def post(
     return _insert(connection, problem, alert, verdict, event_id, now, clock, sorted(routes))
 
 
+def phase_told(connection: Connection, event_id: str) -> Phase:
+    """The phase in which an alert was posted: an event by itself, or where its incident stood."""
+    query = select(alerts.c.phase).where(alerts.c.event_id == _short(event_id))
+    phase: Phase = connection.execute(query).scalar_one()
+    return phase
+
+
 def unsettled(connection: Connection, limit: int) -> list[Entry]:
     """Alerts that count as waiting though no channel has them waiting any more, oldest first."""
     held = (

@@ -102,6 +102,16 @@ def drift_of_run(connection: Connection, run_id: str) -> Row[Any] | None:
     return connection.execute(select(drift_results).where(drift_results.c.run_id == run_id)).first()
 
 
+def past_drift(connection: Connection, problem: str, newest: int) -> Sequence[Row[Any]]:
+    """Features and report of the newest drift results, newest first; nothing heavier of them."""
+    return connection.execute(
+        select(drift_results.c.features, drift_results.c.report)
+        .where(drift_results.c.problem == problem)
+        .order_by(drift_results.c.id.desc())
+        .limit(newest)
+    ).all()
+
+
 def drift_until(
     connection: Connection, problem: str, until: datetime, newest: int
 ) -> Sequence[Row[Any]]:

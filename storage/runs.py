@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -77,6 +77,24 @@ def flow_run_id_of(connection: Connection, run_id: str) -> str | None:
     """Prefect's id of a run, None when Prefect did not run it."""
     found = connection.scalar(select(runs.c.flow_run_id).where(runs.c.run_id == run_id))
     return None if found is None else str(found)
+
+
+def states_of_flow_run(
+    connection: Connection, flow: str, flow_run_id: str, since: datetime
+) -> dict[str, str]:
+    """The newest state of each problem's run within a flow run of Prefect that began lately."""
+    rows = connection.execute(
+        select(runs.c.problem, runs.c.state)
+        .where(runs.c.flow == flow, runs.c.flow_run_id == flow_run_id, runs.c.started_at >= since)
+        .order_by(runs.c.started_at)
+    )
+    return {row.problem: row.state for row in rows}
+
+
+def flows_of(connection: Connection, run_ids: Sequence[str]) -> list[str]:
+    """The flows that some runs belonged to, each once."""
+    query = select(runs.c.flow).where(runs.c.run_id.in_(run_ids)).distinct()
+    return sorted(connection.execute(query).scalars())
 
 
 def previous_run(connection: Connection, problem: str, flow: str) -> Row[Any] | None:

@@ -30,9 +30,22 @@ def dump_json(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Facts:
-    """The latest run, drift check and live measurement of one problem; times in Unix seconds."""
+    """The latest run, drift check and live measurement of one problem, and its versions.
+
+    Times in Unix seconds; ``versions`` are states with how many stand in each. None is unknown.
+    """
 
     last_run_ended: float | None = None
     drift_share: float | None = None
+    is_drifted: bool | None = None
     live_metric: str | None = None
     live_value: float | None = None
+    live_low: float | None = None
+    live_high: float | None = None
+    live_floor: float | None = None
+    live_rows: int | None = None
+    is_below_floor: bool | None = None
+    champion_trained: float | None = None
+    age_limit_seconds: float | None = None
+    versions: tuple[tuple[str, int], ...] = ()
+    n_quarantined: int | None = None

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from loguru import logger
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+)
 from prefect.context import FlowRunContext
 from sqlalchemy import Row
 
@@ -23,6 +29,7 @@ from tasks.run import Run
 
 MOST_ROWS = 40
 N_SETTLED = 10
+_BARS = "▁▂▃▄▅▆▇█"
 
 
 def artifact_key(problem: str, key: str) -> str:
@@ -44,8 +51,10 @@ def show_link(run: Run, key: str, path: str) -> None:
     """Leave a link to a document that the API serves."""
     if FlowRunContext.get() is None:
         return
-    settings = run.settings
-    link = f"http://{settings.api_host}:{settings.api_port}/problems/{run.name}/drift/report"
+    base = run.settings.api_base
+    if base is None:  # it listens everywhere, and nobody said where people find it
+        return
+    link = f"{base}/problems/{run.name}/drift/report"
     try:
         create_link_artifact(
             link, link_text=f"Evidently report ({path})", key=artifact_key(run.name, key)
@@ -54,9 +63,34 @@ def show_link(run: Run, key: str, path: str) -> None:
         logger.warning("{}: artifact {} was not kept: {}", run.name, key, type(error).__name__)
 
 
-def show_drift(run: Run, result: DriftResult, watched: Watched) -> None:
-    """The drift table, worst features first, and what the check saw beside the inputs."""
+def show_image(run: Run, key: str, png: bytes, description: str) -> None:
+    """Leave a picture, which travels inside the artifact: nothing else has to serve it."""
+    if FlowRunContext.get() is None:
+        return
+    url = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    try:
+        create_image_artifact(url, key=artifact_key(run.name, key), description=description)
+    except Exception as error:
+        logger.warning("{}: artifact {} was not kept: {}", run.name, key, type(error).__name__)
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """Numbers of 0 to 1 as a row of bars, one character each; a dot where there is none."""
+    last = len(_BARS) - 1
+    return "".join(
+        "·" if value is None else _BARS[round(last * min(1.0, max(0.0, value)))] for value in values
+    )
+
+
+def show_drift(
+    run: Run, result: DriftResult, watched: Watched, before: Sequence[Row[Any]] = ()
+) -> None:
+    """The drift table, worst features first, and what the check saw beside the inputs.
+
+    ``before`` are earlier checks, newest first; each feature's effect in them is drawn as bars.
+    """
     rows = sorted(result.features, key=lambda f: f.effect or -1.0, reverse=True)[:MOST_ROWS]
+    past = _past_effects(before)
     lines = [
         f"## Data drift: {'**drifted**' if result.is_drifted else 'none'}",
         "",
@@ -70,19 +104,29 @@ def show_drift(run: Run, result: DriftResult, watched: Watched) -> None:
         ),
         *(f"- {sentence}" for sentence in watched.sentences()),
         "",
-        "| feature | test | effect | | p adjusted | drifted |",
-        "|---|---|---|---|---|---|",
+        "| feature | test | effect | | before and now | p adjusted | drifted |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         if row.not_testable is not None:
-            lines.append(f"| {_cell(row.name)} | {row.kind} | | {row.not_testable} | | |")
+            lines.append(f"| {cell(row.name)} | {row.kind} | | {row.not_testable} | | | |")
             continue
         bar = "█" * round(10 * min(1.0, row.effect or 0.0))
         lines.append(
-            f"| {_cell(row.name)} | {row.test} | {row.effect:.3f} | {bar} "
+            f"| {cell(row.name)} | {row.test} | {row.effect:.3f} | {bar} "
+            f"| {sparkline([*past[row.name], row.effect])} "
             f"| {row.p_adjusted:.2g} | {'yes' if row.is_drifted else ''} |"
         )
     show(run, "drift", "\n".join(lines))
+
+
+def _past_effects(before: Sequence[Row[Any]]) -> dict[str, list[float | None]]:
+    """Each feature's effect in earlier checks, oldest first; none of a check that lacks it."""
+    past: dict[str, list[float | None]] = defaultdict(list)
+    for row in reversed(before):
+        for feature in row.features:
+            past[feature["name"]].append(feature["effect"])
+    return past
 
 
 def show_joint(run: Run, result: JointDrift) -> None:
@@ -90,7 +134,7 @@ def show_joint(run: Run, result: JointDrift) -> None:
     lines = [f"## All features at once\n\n{result.reason}", ""]
     if result.given_away_by:
         lines += ["| feature | AUC lost without it |", "|---|---|"]
-        lines += [f"| {_cell(name)} | {loss:.3f} |" for name, loss in result.given_away_by]
+        lines += [f"| {cell(name)} | {loss:.3f} |" for name, loss in result.given_away_by]
     show(run, "drift-joint", "\n".join(lines))
 
 
@@ -115,7 +159,7 @@ def show_performance(run: Run, result: PerformanceResult, label_share: float | N
     if result.slices:
         lines += ["", f"| slice | {result.metric} | rows | below the floor |", "|---|---|---|---|"]
         lines += [
-            f"| {_cell(part.name)} | {figure(part.value, part.low, part.high)} | {part.n_rows} "
+            f"| {cell(part.name)} | {figure(part.value, part.low, part.high)} | {part.n_rows} "
             f"| {'**yes**' if part.is_below_floor else ''} |"
             for part in result.slices
         ]
@@ -153,8 +197,8 @@ def show_verdict(run: Run, version: int, verdict: Verdict) -> None:
         "| check | outcome | found | required | in words |",
         "|---|---|---|---|---|",
         *(
-            f"| {_cell(check.name)} | {_OUTCOMES[check.outcome]} | {_short(check.found)} "
-            f"| {_short(check.required)} | {_cell(check.text)} |"
+            f"| {cell(check.name)} | {_OUTCOMES[check.outcome]} | {_short(check.found)} "
+            f"| {_short(check.required)} | {cell(check.text)} |"
             for check in verdict.checks
         ),
     ]
@@ -179,7 +223,7 @@ def show_history(run: Run, releases: Sequence[Row[Any]]) -> None:
     for row in releases:
         lines.append(
             f"| {row.generation} | {row.version} | {row.state} "
-            f"| {row.started_at:%Y-%m-%d %H:%M:%S} | {_cell(row.reason)} |"
+            f"| {row.started_at:%Y-%m-%d %H:%M:%S} | {cell(row.reason)} |"
         )
     show(run, "champions", "\n".join(lines))
 
@@ -195,10 +239,10 @@ def show_rollout(run: Run, stages: Sequence[Row[Any]]) -> None:
     for row in stages:
         lines.append(
             f"| {row.stage} | {row.version} | {row.against} | {row.state} "
-            f"| {row.clock:%Y-%m-%d %H:%M:%S} | {_cell(row.reason)} |"
+            f"| {row.clock:%Y-%m-%d %H:%M:%S} | {cell(row.reason)} |"
         )
     show(run, "rollout", "\n".join(lines))
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")

@@ -24,6 +24,9 @@ from tasks.drift_outputs import references_of, watch_outputs
 from tasks.run import Run
 from tasks.step import step
 
+# Checks before this one that a person sees beside it.
+N_PAST = 12
+
 
 @step("check for data drift", retries=True)
 def watch_drift(run: Run) -> DriftResult | None:
@@ -36,7 +39,7 @@ def watch_drift(run: Run) -> DriftResult | None:
     result = check_drift(references[INPUTS], current.x, champion.schema.features, run.problem.drift)
     watched = watch_outputs(run, champion, references, current)
     with reading(run.engine) as connection:
-        before = reports.latest_drift(connection, run.name)
+        past = reports.past_drift(connection, run.name, N_PAST)
     with run.commit() as connection:
         reports.save_drift(
             connection,
@@ -52,7 +55,7 @@ def watch_drift(run: Run) -> DriftResult | None:
                 "features": [asdict(feature) for feature in result.features],
                 "watched": watched.evidence(result),
                 "shapes": shapes(references[INPUTS], current.x, champion.schema.features),
-                "report": before.report if before is not None else None,
+                "report": past[0].report if past else None,
                 "clock": run.now,
             },
         )
@@ -62,7 +65,7 @@ def watch_drift(run: Run) -> DriftResult | None:
             calm = alert_text.drift_over(str(champion.version), result.drift_share, result.reason)
             run.alert(connection, calm)
     reach("monitor.drift_saved")
-    show_drift(run, result, watched)
+    show_drift(run, result, watched, past)
     return result
 
 

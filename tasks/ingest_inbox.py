@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from loguru import logger
 
@@ -35,11 +35,11 @@ def ingest_inbox(run: Run) -> Ingested:
     for path in sorted(folder.iterdir()):
         if not path.is_file() or path.name.startswith(".") or not path.name.endswith(SUFFIXES):
             continue
-        content = _read_settled(run, path)
+        content = read_settled(run, path)
         if content is None:
             continue
-        outcome = _ingest_file(run, path.name, content)
-        _move(path, folder / ("refused" if isinstance(outcome, str) else "done"))
+        outcome = ingest_content(run, f"inbox/{path.name}", content)
+        set_aside(path, folder, outcome)
         reach("ingest.file_moved")
         if isinstance(outcome, str):
             refused.append(f"{path.name}: {outcome}")
@@ -48,7 +48,7 @@ def ingest_inbox(run: Run) -> Ingested:
     return Ingested.of("inbox", stored, refused)
 
 
-def _read_settled(run: Run, path: Path) -> bytes | None:
+def read_settled(run: Run, path: Path) -> bytes | None:
     """A file's bytes; None when it is still being written, or cannot be read: it stays there."""
     try:
         before = path.stat()
@@ -68,9 +68,10 @@ def _read_settled(run: Run, path: Path) -> bytes | None:
     return content
 
 
-def _ingest_file(run: Run, name: str, content: bytes) -> Stored | str:
-    digest = hashlib.sha256(content).hexdigest()
-    source, batch_id = f"inbox/{name}"[:SOURCE_LENGTH], f"file:{digest}"
+def ingest_content(run: Run, source: str, content: bytes) -> Stored | str:
+    """What became of a file's bytes, one batch; a text says why it was refused."""
+    digest, name = hashlib.sha256(content).hexdigest(), PurePath(source).name
+    source, batch_id = source[:SOURCE_LENGTH], f"file:{digest}"
     with reading(run.engine) as connection:
         if batches.is_ingested(connection, run.name, batch_id):
             logger.info("{}: {} was ingested before; nothing to add", run.name, name)
@@ -85,7 +86,9 @@ def _ingest_file(run: Run, name: str, content: bytes) -> Stored | str:
         return str(error)
 
 
-def _move(path: Path, folder: Path) -> None:
+def set_aside(path: Path, inbox: Path, outcome: Stored | str) -> None:
+    """Move a file of the inbox that was read to ``done`` or ``refused``."""
+    folder = inbox / ("refused" if isinstance(outcome, str) else "done")
     folder.mkdir(exist_ok=True)
     target = folder / path.name
     number = 1

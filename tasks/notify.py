@@ -17,8 +17,7 @@ from tasks.step import step
 BUDGET_SECONDS = 10.0
 
 
-@step("deliver alerts")
-def deliver_alerts(settings: Settings) -> int:
+def send_alerts(settings: Settings) -> int:
     """Send due alerts through every channel, or to the log without one; returns how many."""
     engine = open_engine(settings.sql_url)
     try:
@@ -30,3 +29,6 @@ def deliver_alerts(settings: Settings) -> int:
     finally:
         engine.dispose()
     return told.sent + told.logged
+
+
+deliver_alerts = step("deliver alerts")(send_alerts)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from loguru import logger
 from prefect.context import FlowRunContext
+from prefect.exceptions import ExternalSignal
 from sqlalchemy import Connection
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,11 +22,23 @@ from settings import Settings, get_settings
 from storage.database import open_engine, reading, upgrade, writing
 from storage.kill_points import arm, reach
 from storage.leases import Lease, LeaseLostError, acquire, fence, kept
-from storage.outbox import post
+from storage.outbox import phase_told, post
 from storage.problems import load_problem, problem_folders
-from storage.runs import abandon_dead_runs, commit_step, end_run, previous_run, start_run
+from storage.runs import (
+    abandon_dead_runs,
+    commit_step,
+    end_run,
+    flows_of,
+    previous_run,
+    start_run,
+)
 from storage.schemas import read_schema
+from tasks.events import Told, announce
 from tasks.policy import note_policy
+
+# What a run is told to stop by: Ctrl-C, SIGTERM, a person who cancels it in Prefect.
+STOPS = (KeyboardInterrupt, SystemExit, ExternalSignal)
+KILLED = "its process ended without a word; killed, out of memory, or the machine went down"
 
 
 class BusyError(Exception):
@@ -52,6 +65,7 @@ class Run:
         self.run_id = run_id
         self.flow = flow
         self.now = now
+        self._told: list[Told] = []
 
     @property
     def name(self) -> str:
@@ -94,15 +108,26 @@ class Run:
     @contextmanager
     def commit(self) -> Iterator[Connection]:
         """A write transaction that fails with LeaseLostError once another run has taken over."""
+        self._told = []
         with writing(self.engine) as connection:
             fence(connection, self.lease)
             yield connection
+        self.announce_told()
 
     def alert(self, connection: Connection, alert: Alert, part: str = "") -> None:
-        """Put an alert into the outbox, in the same transaction as what it tells of."""
+        """Put an alert into the outbox, in the same transaction as what it tells of.
+
+        Prefect hears of it as an event once that is committed.
+        """
         event_id = f"{self.run_id}:{alert.kind}{':' + part if part else ''}"
         rules = self.problem.alerts
-        post(connection, self.name, alert, event_id, datetime.now(UTC), self.now, rules)
+        if post(connection, self.name, alert, event_id, datetime.now(UTC), self.now, rules):
+            self._told.append(Told(alert, phase_told(connection, event_id)))
+
+    def announce_told(self) -> None:
+        """Let Prefect hear of the alerts that were just committed."""
+        told, self._told = self._told, []
+        announce(self.name, self.run_id, told)
 
     def done(self, connection: Connection, step: str, **output: object) -> None:
         """Record a step's small result."""
@@ -155,10 +180,19 @@ def _begin(
         dead = abandon_dead_runs(connection, lease)
         run_id = start_run(connection, lease, flow, now, flow_run_id)
         note_policy(connection, problem)
+        run = Run(settings, engine, problem, lease, run_id, flow, now)
+        if dead:
+            _tell_of_dead(run, connection, dead)
     reach("run.begun")
-    if dead:
-        logger.warning("{}: {} earlier runs ended without a word", problem.name, len(dead))
-    return Run(settings, engine, problem, lease, run_id, flow, now)
+    run.announce_told()
+    return run
+
+
+def _tell_of_dead(run: Run, connection: Connection, dead: Sequence[str]) -> None:
+    """Runs whose process was killed could not tell of it; the next run does."""
+    logger.warning("{}: {} earlier runs ended without a word", run.name, len(dead))
+    for flow in flows_of(connection, dead):
+        run.alert(connection, alert_text.failed(flow, KILLED), f"dead:{flow}")
 
 
 @contextmanager
@@ -166,6 +200,10 @@ def _ended(run: Run) -> Iterator[None]:
     try:
         yield
     except LeaseLostError:
+        raise
+    except STOPS:
+        # A restart of the stack is no incident; what was half done is taken up by the next run.
+        _note_stop(run)
         raise
     except Exception as error:
         try:
@@ -180,6 +218,14 @@ def _ended(run: Run) -> Iterator[None]:
         end_run(connection, run.run_id, "done", "")
         run.alert(connection, alert_text.recovered(run.flow))
     reach("run.ended")
+
+
+def _note_stop(run: Run) -> None:
+    try:
+        with run.commit() as connection:
+            end_run(connection, run.run_id, "abandoned", "it was told to stop")
+    except (LeaseLostError, SQLAlchemyError) as second:
+        logger.warning("{}: the stop was not written down: {}", run.name, second)
 
 
 def is_covered(settings: Settings, problem: str, flow: str, due: datetime) -> bool:

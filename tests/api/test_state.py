@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import insert
 
 from settings import Settings
 from storage.database import open_engine, upgrade, writing
-from storage.tables import drift_results, performance_metrics, runs
+from storage.tables import decisions, drift_results, models, performance_metrics, runs
 from tests.api.servers import Api, running, wait_until
 from tests.factories_bundles import promote, write_classifier
 
@@ -29,6 +30,11 @@ def filled(sql_settings: Settings) -> Settings:
         for number, share in enumerate((0.9, 0.25)):
             connection.execute(insert(drift_results).values(a_check(number, share)))
         connection.execute(insert(performance_metrics).values(a_measurement()))
+        connection.execute(insert(decisions).values(a_decision()))
+        for version, state in enumerate(("archived", "archived", "champion"), 1):
+            row = {"version": version, "run_id": f"m{version}", "state": state, "metrics": {}}
+            values = {"problem": "demo", "clock": NOW, "trained_at": NOW - timedelta(hours=2)}
+            connection.execute(insert(models).values({**row, **values}))
     engine.dispose()
     promote(sql_settings.store, write_classifier(sql_settings.store), 4)
     return sql_settings
@@ -58,6 +64,9 @@ def a_measurement() -> dict[str, Any]:
         "model_version": "1",
         "metric": "roc_auc",
         "value": 0.75,
+        "low": 0.7,
+        "high": 0.8,
+        "floor": 0.6,
         "n_rows": 200,
         "is_below_floor": False,
         "reason": "fine",
@@ -65,6 +74,11 @@ def a_measurement() -> dict[str, Any]:
         "clock": NOW,
         "measured_at": NOW,
     }
+
+
+def a_decision() -> dict[str, Any]:
+    row = {"run_id": "r1", "problem": "demo", "kind": "retrain", "go": False, "reason": "calm"}
+    return {**row, "evidence": {"max_age_seconds": 86400.0}, "clock": NOW, "decided_at": NOW}
 
 
 def test_health_names_version_and_age_of_the_last_run(filled: Settings) -> None:
@@ -144,7 +158,20 @@ def test_metrics_count_requests_predictions_and_what_the_loop_found(filled: Sett
         "perennial_journal_backlog_rows 0.0",
         "perennial_journal_oldest_seconds 0.0",
         'perennial_drift_share{problem="demo"} 0.25',
+        'perennial_drift_open{problem="demo"} 1.0',
         'perennial_live_metric{metric="roc_auc",problem="demo"} 0.75',
+        'perennial_live_metric_low{metric="roc_auc",problem="demo"} 0.7',
+        'perennial_live_metric_high{metric="roc_auc",problem="demo"} 0.8',
+        'perennial_live_metric_floor{metric="roc_auc",problem="demo"} 0.6',
+        'perennial_live_metric_rows{problem="demo"} 200.0',
+        'perennial_live_below_floor{problem="demo"} 0.0',
+        'perennial_model_age_limit_seconds{problem="demo"} 86400.0',
+        'perennial_versions{problem="demo",state="archived"} 2.0',
+        'perennial_versions{problem="demo",state="champion"} 1.0',
+        'perennial_quarantined_rows{problem="demo"} 0.0',
     ):
         assert line in text
     assert 'perennial_last_run_age_seconds{problem="demo"} ' in text
+    age = re.search(r'perennial_model_age_seconds\{problem="demo"\} (\S+)', text)
+    assert age is not None
+    assert 7200 <= float(age[1]) < 7500

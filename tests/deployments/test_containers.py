@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 import subprocess
@@ -19,7 +20,8 @@ DOCKERFILES = {
     name: CHECKOUT / f"deployments/{name}.Dockerfile" for name in ("api", "pipeline", "ui")
 }
 PYTHON_SERVICES = ("prefect", "mlflow", "deploy", "worker", "api", "ui")
-COMPOSE_ONLY = {"PERENNIAL_PUBLISH", "PERENNIAL_PUBLISH_UI"}
+MONITORING = ("prometheus", "grafana", "uptime-kuma")
+COMPOSE_ONLY = {"PERENNIAL_PUBLISH", "PERENNIAL_PUBLISH_UI", "PERENNIAL_METRICS_TOKEN"}
 
 
 @pytest.fixture(scope="module")
@@ -73,16 +75,18 @@ def test_the_compose_file_follows_the_specification() -> None:
     assert "ok" in done.stdout
 
 
-def test_only_what_asks_for_tokens_is_published_and_on_loopback_unless_told(
+def test_only_what_asks_for_tokens_is_published_and_all_on_loopback_unless_told(
     compose: dict[str, Any],
 ) -> None:
     published = {
         name: each["ports"] for name, each in compose["services"].items() if "ports" in each
     }
-    assert published == {
-        "api": ["${PERENNIAL_PUBLISH:-127.0.0.1}:8000:8000"],
-        "ui": ["${PERENNIAL_PUBLISH_UI:-127.0.0.1}:8501:8501"],
-    }
+    assert published.pop("api") == ["${PERENNIAL_PUBLISH:-127.0.0.1}:8000:8000"]
+    assert published.pop("ui") == ["${PERENNIAL_PUBLISH_UI:-127.0.0.1}:8501:8501"]
+    # Prometheus has no users of its own: never beyond loopback.
+    assert set(published) == set(MONITORING)
+    for ports in published.values():
+        assert all(port.startswith("127.0.0.1:") for port in ports)
     assert not any("network_mode" in each for each in compose["services"].values())
 
 
@@ -96,11 +100,49 @@ def test_every_service_has_a_read_only_root_and_gains_no_privileges(
 
 
 def test_every_secret_must_be_set_by_the_person(compose: dict[str, Any]) -> None:
-    secrets = re.findall(
-        r"\$\{(\w*(?:PASSWORD|TOKEN)\w*)(.*?)\}", (CHECKOUT / "docker-compose.yml").read_text()
-    )
-    assert {name for name, _rest in secrets} == {"POSTGRES_PASSWORD", "PERENNIAL_API_TOKEN"}
-    assert {rest for _name, rest in secrets} == {":?set it in .env"}
+    text = (CHECKOUT / "docker-compose.yml").read_text()
+    secrets = re.findall(r"(?<!\$)\$\{(\w*(?:PASSWORD|TOKEN)\w*)(.*?)\}", text)
+    required = {name for name, rest in secrets if rest == ":?set it in .env"}
+    assert required == {"POSTGRES_PASSWORD", "PERENNIAL_API_TOKEN"}
+    # A profile that is off must not ask: its services ask when they are started.
+    later = {name: rest for name, rest in secrets if name not in required}
+    assert later == {"PERENNIAL_METRICS_TOKEN": ":-", "GRAFANA_ADMIN_PASSWORD": ":-"}
+
+
+@pytest.mark.parametrize(
+    ("service", "variable", "asked_for"),
+    [
+        ("prometheus", "METRICS_TOKEN", "PERENNIAL_METRICS_TOKEN"),
+        ("grafana", "GF_SECURITY_ADMIN_PASSWORD", "GRAFANA_ADMIN_PASSWORD"),
+    ],
+)
+def test_a_watching_service_without_its_secret_does_not_start(
+    compose: dict[str, Any], service: str, variable: str, asked_for: str, tmp_path: Path
+) -> None:
+    entry = compose["services"][service]
+    assert variable in entry["environment"]
+    script = entry["command"][0].replace("$$", "$").replace("/tmp/token", str(tmp_path / "token"))
+    script = re.sub(r"exec .*", "echo started", script)
+
+    def start(secret: str) -> subprocess.CompletedProcess[str]:
+        env = {"PATH": os.environ["PATH"], variable: secret}
+        return subprocess.run(
+            ["sh", "-ec", script], env=env, capture_output=True, text=True, check=False
+        )
+
+    refused = start("")
+    assert refused.returncode != 0
+    assert f"set {asked_for} in .env" in refused.stderr
+    assert "started" not in refused.stdout
+    assert start("a $ecret 'word'").stdout == "started\n"
+    if service == "prometheus":
+        assert (tmp_path / "token").read_text() == "a $ecret 'word'"
+        assert (tmp_path / "token").stat().st_mode & 0o077 == 0
+
+
+def test_monitoring_is_started_only_when_asked_for(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service.get("profiles") == (["monitoring"] if name in MONITORING else None)
 
 
 def test_no_service_sends_telemetry(compose: dict[str, Any]) -> None:
@@ -221,7 +263,7 @@ def test_every_variable_of_ours_in_a_container_file_is_a_setting() -> None:
 def test_the_list_of_settings_names_each_once_and_nothing_else() -> None:
     lines = (CHECKOUT / ".env.example").read_text().splitlines()
     named = [match[1] for line in lines if (match := re.match(r"#?([A-Z][A-Z_]+)=", line))]
-    required_by_compose = {"POSTGRES_PASSWORD"}
+    required_by_compose = {"POSTGRES_PASSWORD", "GRAFANA_ADMIN_PASSWORD"}
     assert len(named) == len(set(named))
     assert set(named) == setting_names() | COMPOSE_ONLY | required_by_compose
 

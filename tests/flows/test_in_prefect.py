@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import threading
 from collections.abc import Callable
 from datetime import timedelta
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from prefect import flow
@@ -15,11 +18,21 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterId,
 )
+from prefect.client.schemas.objects import FlowRun
+from prefect.events.worker import EventsWorker
+from prefect.states import Crashed, Failed
 from sqlalchemy.exc import OperationalError
 
 from flows.continual import continual
+from flows.ingest import ingest
+from flows.loop_flow import tell
+from flows.monitor import monitor
+from flows.retrain import retrain
 from settings import Settings
-from storage.tables import runs
+from storage.source_errors import SourceError
+from storage.tables import alerts, runs
+from tasks.ingest_named import FileRefusedError
+from tasks.run import BusyError, loop_run
 from tasks.step import step
 from tests.factories import START, drop, rows_of, serve_rows, small_rows
 
@@ -40,11 +53,32 @@ def task_names(flow_run_id: UUID) -> list[str]:
     return [run.name.rpartition("-")[0] for run in found]
 
 
-def artifact_keys(flow_run_id: UUID) -> set[str | None]:
-    """Keys of the artifacts that a flow run left."""
+def artifacts_of(flow_run_id: UUID) -> dict[str, str]:
+    """The artifacts that a flow run left, by key."""
     chosen = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
     with get_client(sync_client=True) as client:
-        return {artifact.key for artifact in client.read_artifacts(artifact_filter=chosen)}
+        found = client.read_artifacts(artifact_filter=chosen)
+    return {str(artifact.key): str(artifact.data) for artifact in found}
+
+
+def name_of(flow_run_id: UUID) -> str:
+    """What a flow run is called by now."""
+    with get_client(sync_client=True) as client:
+        return str(client.read_flow_run(flow_run_id).name)
+
+
+def events_about(problem: str) -> dict[str, Any]:
+    """The events that were announced about a problem, by name."""
+    EventsWorker.instance().drain()
+    resource = {"id": [f"perennial.problem.{problem}"]}
+    with get_client(sync_client=True) as client:
+        for _ in range(100):
+            answer = client._client.post("/events/filter", json={"filter": {"resource": resource}})
+            found = {event["event"]: event for event in answer.json()["events"]}
+            if "perennial.drift.opened" in found:
+                break
+            threading.Event().wait(0.1)  # the server stores them in groups
+    return found
 
 
 def test_a_turn_of_the_loop_leaves_its_steps_and_what_a_person_reads(home: Settings) -> None:
@@ -52,7 +86,10 @@ def test_a_turn_of_the_loop_leaves_its_steps_and_what_a_person_reads(home: Setti
     first = continual("small", START + timedelta(minutes=400))
     assert first["small"]["challenger"]["outcome"] == "promoted"
     flow_run_id = flow_run_of(home)
-    assert {"small-decision", "small-gate", "small-champions"} <= artifact_keys(flow_run_id)
+    left = artifacts_of(flow_run_id)
+    assert {"small-decision", "small-gate", "small-champions", "small-overview"} <= left.keys()
+    assert left["small-overview"].startswith("## Version 1 is served")
+    assert name_of(flow_run_id) == "continual small · 400 rows, version 1 promoted"
     assert {
         "reconcile",
         "ingest the inbox",
@@ -63,9 +100,74 @@ def test_a_turn_of_the_loop_leaves_its_steps_and_what_a_person_reads(home: Setti
         "deliver alerts",
     } <= set(task_names(flow_run_id))
     serve_rows(home, small_rows(400, 120, turned=True), "1", labels=False)
-    continual("small", START + timedelta(minutes=520))
-    keys = artifact_keys(flow_run_of(home))
-    assert {"small-drift", "small-performance", "small-drift-report"} <= keys
+    monitor("small", START + timedelta(minutes=520))
+    flow_run_id = flow_run_of(home)
+    assert name_of(flow_run_id) == "monitor small · 1 of 3 features drifted"
+    left = artifacts_of(flow_run_id)
+    assert {"small-drift", "small-performance", "small-drift-report"} <= left.keys()
+    assert "| Air temperature [K] | KS |" in left["small-drift"]
+    assert "perennial.model.promoted" in events_about("small")
+    opened = events_about("small")["perennial.drift.opened"]
+    assert opened["payload"]["title"].startswith("Data drift")
+    assert f"prefect.flow-run.{flow_run_id}" in str(opened["related"])
+
+
+def test_labels_bring_a_plot_and_a_refused_challenger_its_reasons(home: Settings) -> None:
+    drop(home, small_rows(0, 400), "history.parquet")
+    continual("small", START + timedelta(minutes=400))
+    serve_rows(home, small_rows(400, 120), "1", labels=True)
+    ingest("small", now=START + timedelta(minutes=520))
+    monitor("small", START + timedelta(minutes=520))
+    plot = artifacts_of(flow_run_of(home))["small-performance-plot"]
+    assert base64.b64decode(plot.partition("base64,")[2])[:4] == b"\x89PNG"
+    found = retrain("small", "I want to see", START + timedelta(minutes=521))["small"]
+    overview = artifacts_of(flow_run_of(home))["small-overview"]
+    assert "I want to see" in overview
+    if found["outcome"] == "refused":
+        assert "## Why version 2 is not served" in overview
+        assert "| parity | ONNX differs by" in overview
+
+
+def test_a_person_takes_one_file_and_reads_why_another_was_refused(home: Settings) -> None:
+    path = drop(home, small_rows(0, 30), "first.csv")
+    drop(home, small_rows(30, 30), "second.csv")
+    found = ingest("small", file="first.csv")["small"]
+    assert found["file"] == {"rows": 30, "quarantined": 0}
+    assert name_of(flow_run_of(home)) == "ingest small · 30 rows"
+    assert [one.name for one in path.parent.glob("*.csv")] == ["second.csv"]
+    with pytest.raises(SourceError, match="leads out of the folders"):
+        ingest("small", file="/etc/passwd")
+    (path.parent / "third.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(FileRefusedError, match=r"third\.csv"):
+        ingest("small", file="third.csv")
+    flow_run_id = flow_run_of(home)
+    assert name_of(flow_run_id) == "ingest small · failed"
+
+
+def test_who_started_a_run_waits_for_the_one_at_work(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.each.PATIENCE_SECONDS", 0.0)
+    with (
+        loop_run("small", "continual", settings=home),
+        pytest.raises(BusyError, match="another run is at work"),
+    ):
+        monitor("small")
+    kinds = {row.kind for row in rows_of(home, alerts)}
+    assert "failed" not in kinds  # a person was looking
+    holding = loop_run("small", "continual", settings=home)
+    holding.__enter__()
+    monkeypatch.setattr("flows.each.PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr("flows.each.time.sleep", lambda _s: holding.__exit__(None, None, None))
+    assert monitor("small")["small"]["drift"] == "no champion yet"
+
+
+def test_a_scheduled_run_that_cannot_begin_is_an_incident(home: Settings) -> None:
+    flow_run = FlowRun(flow_id=uuid4(), auto_scheduled=True, parameters={"problem": None}, name="x")
+    tell(continual, flow_run, Crashed(message="Flow run process exited with status code -9."))
+    tell(continual, flow_run.model_copy(update={"auto_scheduled": False}), Failed(message="typo"))
+    (alert,) = rows_of(home, alerts)
+    assert alert.title == "continual failed"
 
 
 def counted(error: Exception, n_failures: int) -> tuple[list[int], Callable[[], int]]:
