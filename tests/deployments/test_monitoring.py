@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from api.live import Figure
+from api.live_figures import Figure
 from api.metrics import Metrics
 from settings import CHECKOUT
 from storage.values import Facts
