@@ -73,8 +73,11 @@ def _last_challenger(
     lines += [str(newest.reason or "no verdict yet"), ""]
     if judged and judged[0].evidence.get("version") == newest.version:
         checks = judged[0].evidence.get("checks", ())
-        lines += ["| check | found |", "|---|---|"]
-        lines += [f"| {cell(str(one['name']))} | {cell(str(one['text']))} |" for one in checks]
+        lines += ["| check | outcome | found |", "|---|---|---|"]
+        lines += [
+            f"| {cell(one['name'])} | {one.get('outcome', '')} | {cell(one['text'])} |"
+            for one in checks
+        ]
     return [*lines, ""]
 
 
