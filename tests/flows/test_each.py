@@ -107,7 +107,7 @@ def test_a_person_publishes_and_retrains_by_hand(
     drop(small, small_rows(400, 150), "more.csv")
     for_each("ingest", "small", None, ingest_all, small)
     judged = retrain.fn("small", "I want to see")["small"]
-    assert judged["outcome"] in ("promoted", "refused")
+    assert judged["outcome"] in ("promoted", "refused", "inconclusive")
 
 
 def test_maintenance_removes_documents_beyond_their_number_and_age_but_never_the_newest(
