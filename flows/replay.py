@@ -26,6 +26,13 @@ def replay(
     """Replay each active problem's stored rows under several policies; changes nothing.
 
     No lease is held: the loop goes on meanwhile.
+
+    Args:
+        problem: one problem, by its name; empty: each active one (PERENNIAL_ACTIVE)
+        policies: policies to compare, such as never, every:1000, drift or auto; empty: the usual
+        label_delay: rows (500) or time (7d) until a label is known; empty: as the problem says
+        workers: processes that replay policies side by side
+        resume: go on with a replay that was stopped, instead of beginning anew
     """
     settings = get_settings()
     delay = None if label_delay is None else Span.parse(label_delay)
