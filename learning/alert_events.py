@@ -13,6 +13,7 @@ SUBJECTS = {
     "source_failed": "source",
     "circuit_open": "circuit",
     "errors_high": "errors",
+    "champion_damaged": "champion",
 }
 EVENTS = {
     "first_champion": "model.promoted",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from learning import alert_rollout
 from learning import alert_text as say
 from learning.alert import (
     CLOSES,
@@ -268,8 +269,9 @@ def test_errors_of_the_api_are_told_with_their_interval_and_their_end() -> None:
 def test_every_kind_is_composed_by_the_function_of_its_name_and_documented() -> None:
     composers = {
         name
-        for name, made in inspect.getmembers(say, inspect.isfunction)
-        if made.__module__ == say.__name__ and not name.startswith("_")
+        for module in (say, alert_rollout)
+        for name, made in inspect.getmembers(module, inspect.isfunction)
+        if made.__module__ == module.__name__ and not name.startswith("_")
     }
     text = Path(__file__).parents[2].joinpath("docs", "alerts.md").read_text(encoding="utf-8")
     documented = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}

@@ -175,7 +175,8 @@ def test_a_worker_killed_takes_its_children_along_and_the_next_one_reports_them(
     backlog_and_worker.stop("worker")
     backlog_and_worker.start(worker(server))
     state = prefect.wait_for(run, "Crashed")["state"]
-    assert state["message"] == "Its process is gone: the worker was lost."
+    # Whoever notices first: the next worker, or the automation that misses its heartbeats.
+    assert state["message"].endswith(("the worker was lost.", "its worker or machine is gone."))
 
 
 @pytest.mark.slow
