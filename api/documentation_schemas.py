@@ -74,6 +74,7 @@ _DECIDED = {
 EXPLAIN_ANSWER = record(
     {**_DECIDED, **EXPLANATION["properties"]},
     *("probability", "probabilities", "risk_level", "expected_cost", "groups", "class"),
+    "calibration",
 )
 ROW_ERROR = record({"index": COUNT, "code": TEXT, "detail": TEXT})
 OPTIONAL_COLUMNS = ("probabilities", "risk_levels", "expected_costs")

@@ -29,7 +29,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Made at run time, or by the reader.
 MADE = re.compile(
     r"^(\.venv|\.tools|\.perennial|\.env$|store/|journal/|training/|done/|refused/|inbox/"
-    r"|data/$|model_card\.md$|problems/(NAME|customers)\.yaml|serving/|release:|file:)"
+    r"|data/$|prometheus\.yml$|make_dashboards\.py$|local\.yml$|model_card\.md$|problems/(NAME|customers)\.yaml|serving/|release:|file:)"
 )
 SUFFIXES = (".py", ".md", ".yaml", ".yml", ".toml", ".example", ".sql", ".Dockerfile")
 
