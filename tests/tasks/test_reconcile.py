@@ -124,7 +124,7 @@ def test_a_release_that_servers_refuse_after_the_crash_is_taken_back(
     with small_run(small) as run:
         reconcile(run)
     assert served(small) == (3, "1")
-    assert "bundle_refused" in [row.kind for row in rows_of(small, alerts)]
+    assert [row.kind for row in rows_of(small, alerts)][-2:] == ["bundle_refused", "recovered"]
 
 
 def test_a_release_whose_bundle_is_gone_is_closed(
