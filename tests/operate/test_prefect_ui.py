@@ -124,9 +124,15 @@ def test_a_rollback_holds_the_loop_once_a_person_switched_that_on(
 ) -> None:
     name = "Perennial: hold the loop after a rollback"
     assert automation(http, name)["enabled"] is False
-    http.patch(f"automations/{automation(http, name)['id']}", json={"enabled": True})
-    emit(http, "perennial.rollback", "perennial.problem.churn")
-    eventually(lambda: deployment(http, "continual")["paused"])
+    path = f"automations/{automation(http, name)['id']}"
+    http.patch(path, json={"enabled": True}).raise_for_status()
+
+    def is_held_after_another() -> bool:
+        # The server takes a switch into use a moment after it has answered.
+        emit(http, "perennial.rollback", "perennial.problem.churn")
+        return bool(deployment(http, "continual")["paused"])
+
+    eventually(is_held_after_another)
     # What a person switched stays so when everything is deployed again, the next start of all.
     run(server, "-c", "import asyncio; from operate import stack_automations as a; "
         "from prefect.client.orchestration import get_client\n"

@@ -108,7 +108,7 @@ def test_an_old_estimate_is_compared_with_the_labels_there_are(
 
 def test_a_low_estimate_retrains_where_the_problem_says_so(championed: Settings) -> None:
     policy = small_problem().retrain.model_dump()
-    rules = {"min_rows": 50, "window_rows": 100, "floor": 0.99}
+    rules = {"min_rows": 50, "window_rows": 100, "floor": 0.995}
     frame = small_rows(400, 100)
     serve_rows(championed, frame, "1", labels=False)
     told = small_settings(championed.home, performance=rules, retrain=policy)

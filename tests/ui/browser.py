@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, TimeoutError
 
 from operate.processes import Processes, free_port
 from operate.stack_services import api_service, ui_service, ui_url
@@ -61,15 +61,19 @@ def settled(page: Page, title: str) -> None:
     )
 
 
-def overflow(page: Page) -> int:
-    """How many pixels the page is wider than its window."""
-    return int(
-        page.evaluate(
-            "() => { const main = document.querySelector('[data-testid=stMain]');"
-            " return Math.max(main.scrollWidth - main.clientWidth,"
-            " document.documentElement.scrollWidth - window.innerWidth); }"
-        )
-    )
+FITS = (
+    "() => { const main = document.querySelector('[data-testid=stMain]');"
+    " return main.scrollWidth <= main.clientWidth"
+    " && document.documentElement.scrollWidth <= window.innerWidth; }"
+)
+
+
+def assert_fits(page: Page, title: str) -> None:
+    """Nothing is wider than the window, once tables have measured themselves anew."""
+    try:
+        page.wait_for_function(FITS, timeout=WAIT_MS / 3)
+    except TimeoutError as error:
+        raise AssertionError(f"{title} is wider than its window") from error
 
 
 def shoot(page: Page, name: str, size: dict[str, int]) -> Path:

@@ -16,9 +16,9 @@ from tests.ui.browser import (
     PHONE,
     WAIT_MS,
     Site,
+    assert_fits,
     find_browser,
     opened,
-    overflow,
     settled,
     shoot,
 )
@@ -96,7 +96,7 @@ def walk(page: Page, prefix: str, *sizes: str) -> None:
                 "(width) => window.innerWidth === width", arg=SIZES[size]["width"]
             )
             settled(page, title)
-            assert overflow(page) <= 0, f"{title} is wider than its window"
+            assert_fits(page, title)
             shoot(page, f"{prefix}-{title.lower()}-{size}", SIZES[size])
 
 
