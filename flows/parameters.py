@@ -17,3 +17,11 @@ FilePath = Annotated[str | None, Field(min_length=1, examples=["customers-2026-0
 Reason = Annotated[str, Field(min_length=1, max_length=500, examples=["a new price list"])]
 Why = Annotated[str, Field(max_length=500, examples=["wrong on weekends"])]
 Version = Annotated[int | None, Field(ge=1, examples=[3])]
+Policies = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=40)]] | None,
+    Field(examples=[["never", "drift", "auto"]]),
+]
+Delay = Annotated[
+    str | None, Field(pattern=r"^[0-9]+([.][0-9]+)? ?[a-z]*$", examples=["500", "7d"])
+]
+Workers = Annotated[int, Field(ge=1, le=64)]

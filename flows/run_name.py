@@ -96,6 +96,11 @@ def _of_publish(facts: Mapping[str, Any]) -> list[str]:
     return ["nothing to serve yet" if version is None else f"version {version} is served"]
 
 
+def _of_replay(facts: Mapping[str, Any]) -> list[str]:
+    best, rows = facts.get("best"), facts.get("rows")
+    return [f"{best} did best" if best else "", f"over {rows:,} rows" if rows else ""]
+
+
 HEADLINES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "ingest": _of_ingest,
     "monitor": _of_monitor,
@@ -103,6 +108,7 @@ HEADLINES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "continual": _of_continual,
     "maintain": _of_maintain,
     "publish": _of_publish,
+    "replay": _of_replay,
 }
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from operate import stack_services as services
 from operate.processes import Processes, Running, Service, StackError, stopped_by_signals
+from operate.terminal import out
 from settings import Settings
 
 PAUSES_SECONDS = (1.0, 4.0, 16.0)  # before the first, second and third restart
@@ -125,7 +126,7 @@ def _table(stack: Stack) -> Table:
 
 def run_up(settings: Settings) -> int:
     """Run the stack until Ctrl-C or SIGTERM (0), or until a part of it cannot be kept up (1)."""
-    console = Console()
+    console = out()
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -19,21 +19,32 @@ from settings import Settings
 from storage import models, outbox, reports, rollouts, runs
 from storage.channels import find_channel
 from storage.database import open_engine, reading, upgrade
+from storage.leases import problems_run
 from storage.pointers import Pointer, acknowledgements, read_pointer
-from storage.problems import load_problem, problem_folders
+from storage.problems import list_problems, load_problem, problem_folders
 from storage.quarantine import count_waiting
 from tasks.senders import senders_of
 
 NEWEST_ALERTS = 8
+SEE_ROWS = "perennial quarantine list"
 
 
 def read_status(settings: Settings, problem: str | None) -> dict[str, Any]:
-    """Champion, live metric, drift, last runs, servers and alerts of each problem."""
+    """Champion, live metric, drift, last runs, servers and alerts of each problem.
+
+    Without a name: the active ones, then those that were run by hand in this home.
+    """
     with tables_of(settings, problem) as connection:
-        names = (problem,) if problem else settings.active
+        names = (problem,) if problem else (*settings.active, *_by_hand(settings, connection))
         found = [_problem(settings, connection, name) for name in names]
         channels = {name: _channel(settings, connection, name) for name in CHANNELS}
     return {"problems": found, "discord": channels["discord"], "channels": channels}
+
+
+def _by_hand(settings: Settings, connection: Connection) -> list[str]:
+    """Problems that were run here and have a file, though neither loop nor API takes them up."""
+    known = set(list_problems(problem_folders(settings))) - set(settings.active)
+    return [name for name in problems_run(connection) if name in known]
 
 
 def _channel(settings: Settings, connection: Connection, name: str) -> dict[str, Any]:
@@ -79,6 +90,7 @@ def _problem(settings: Settings, connection: Connection, name: str) -> dict[str,
     last = runs.last_runs(connection, name)
     return {
         "name": name,
+        "is_active": name in settings.active,
         "champion": None
         if champion is None
         else {
@@ -175,41 +187,52 @@ def _watched_lines(watched: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def show_status(found: dict[str, Any], console: Console) -> None:
     """The status, for a person."""
     for problem in found["problems"]:
-        champion = problem["champion"]
-        table = Table(title=problem["name"], show_header=False, title_justify="left")
-        if champion is None:
-            table.add_row("champion", "none yet: put labelled rows into the inbox")
-        else:
-            table.add_row(
-                "champion",
-                f"version {champion['version']}, trained {champion['trained_at']:%Y-%m-%d %H:%M}",
-            )
-        table.add_row("health", problem["health"])
-        table.add_row("servers", str(problem["servers"]))
-        table.add_row("drift", problem["drift"] or "not checked yet")
-        for what, words in _watched_lines(problem["watched"]):
-            table.add_row(what, words)
-        if problem["drift_report"]:
-            table.add_row("drift report", problem["drift_report"])
-        for label, text in live_lines(problem):
-            table.add_row(escape(label), escape(text))
-        table.add_row("decision", problem["decision"] or "none yet")
-        if problem["gate"]:
-            table.add_row("gate", escape(_gate(problem)))
-        if waiting := problem["quarantine"]["waiting"]:
-            text = f"{waiting} rows wait: perennial quarantine list --problem {problem['name']}"
-            table.add_row("quarantine", text)
-        for label, text in (*_stage_lines(problem["rollout"]), *source_lines(problem)):
-            table.add_row(escape(label), escape(text))
-        for flow, last in problem["last_runs"].items():
-            text = f"{last['state']} at {last['started_at']:%Y-%m-%d %H:%M:%S}"
-            table.add_row(f"last {flow}", f"{text} {last['reason'] or ''}".strip())
-        console.print(table)
+        console.print(_table(problem))
         for alert in problem["alerts"]:
             line = f"{alert['created_at']:%m-%d %H:%M:%S} {alert['severity']:8} {alert['title']}"
             console.print(line, markup=False)
     for name, channel in found["channels"].items():
         console.print(f"alerts by {name}: {_spoken(channel)}", markup=False)
+
+
+def _table(problem: dict[str, Any]) -> Table:
+    champion, name = problem["champion"], problem["name"]
+    table = Table(title=name, show_header=False, title_justify="left", caption_justify="left")
+    if not problem["is_active"]:
+        table.caption = f"only by hand; PERENNIAL_ACTIVE={name} has the loop run it"
+    if champion is None:
+        table.add_row("champion", "none yet: put labelled rows into the inbox")
+    else:
+        table.add_row(
+            "champion",
+            f"version {champion['version']}, trained {champion['trained_at']:%Y-%m-%d %H:%M}",
+        )
+    table.add_row("health", escape(problem["health"]))
+    table.add_row("servers", str(problem["servers"]))
+    table.add_row("drift", escape(problem["drift"] or "not checked yet"))
+    for what, words in _watched_lines(problem["watched"]):
+        table.add_row(what, words)
+    if problem["drift_report"]:
+        table.add_row("drift report", problem["drift_report"])
+    for label, text in live_lines(problem):
+        table.add_row(escape(label), escape(text))
+    table.add_row("decision", escape(problem["decision"] or "none yet"))
+    for label, text in _further_lines(problem):
+        table.add_row(escape(label), escape(text))
+    return table
+
+
+def _further_lines(problem: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The gate, what waits, stages of a rollout, sources and the last run of each flow."""
+    if problem["gate"]:
+        yield "gate", _gate(problem)
+    if waiting := problem["quarantine"]["waiting"]:
+        yield "quarantine", f"{waiting} rows wait: {SEE_ROWS} --problem {problem['name']}"
+    yield from _stage_lines(problem["rollout"])
+    yield from source_lines(problem)
+    for flow, last in problem["last_runs"].items():
+        text = f"{last['state']} at {last['started_at']:%Y-%m-%d %H:%M:%S}"
+        yield f"last {flow}", f"{text} {last['reason'] or ''}".strip()
 
 
 def _gate(problem: dict[str, Any]) -> str:

@@ -157,3 +157,8 @@ def _started(pid: int) -> str:
         except OSError:
             return "gone"
         return "alive"
+
+
+def problems_run(connection: Connection) -> list[str]:
+    """Names of all problems that a run was ever made for, in alphabetical order."""
+    return list(connection.execute(select(leases.c.problem).order_by(leases.c.problem)).scalars())

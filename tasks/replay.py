@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from loguru import logger
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.context import FlowRunContext
 
 from learning.problem import Problem
@@ -13,12 +13,12 @@ from learning.replay import Plan, ReplayError, ReplayResult
 from learning.replay_advice import Advice
 from learning.replay_page import write_page
 from learning.replay_stream import Stream, make_stream, usual_batch
-from learning.replay_table import markdown
+from learning.replay_table import as_json, markdown
 from learning.rows import Rows, Schema, encode
 from learning.spans import Span
 from settings import Settings
 from storage.bundles import write_atomically
-from storage.database import open_engine, upgrade
+from storage.database import dump_json, open_engine, upgrade
 from storage.observations import SOURCE, read_observations
 from storage.problem_text import inline
 from storage.replays import replay_folder
@@ -94,10 +94,13 @@ def replay_plan(
 def write_report(
     settings: Settings, problem: Problem, result: ReplayResult, path: Path | None = None
 ) -> Path:
-    """The page with the plots, and in Prefect its table and a link to it."""
-    path = path or replay_folder(settings.home, problem.name) / "report.html"
+    """The page with the plots, its numbers for the status page, and in Prefect its table."""
+    folder = replay_folder(settings.home, problem.name)
+    path = path or folder / "report.html"
     page = write_page(result, problem.name, setting_lines(result.advice))
     write_atomically(path, page.encode())
+    document = {"problem": problem.name, **as_json(result)}
+    write_atomically(folder / "report.json", dump_json(document).encode())
     _show(problem.name, result, path)
     return path
 
@@ -114,11 +117,9 @@ def _show(name: str, result: ReplayResult, path: Path) -> None:
     if FlowRunContext.get() is None:
         return
     try:
-        create_markdown_artifact(markdown(result), key=artifact_key(name, "replay"))
-        create_link_artifact(
-            path.resolve().as_uri(),
-            link_text=f"Replay report ({path.name})",
-            key=artifact_key(name, "replay-report"),
-        )
+        # No link: a browser opens no files of a page that came over the network.
+        where = f"With its plots: the page *Replay* of the status page, or the file `{path}`."
+        text = f"{markdown(result)}\n\n{where}"
+        create_markdown_artifact(text, key=artifact_key(name, "replay"))
     except Exception as error:  # a failing Prefect server is no failure here
-        logger.warning("{}: the replay's artifacts were not kept: {}", name, type(error).__name__)
+        logger.warning("{}: the replay's artifact was not kept: {}", name, type(error).__name__)

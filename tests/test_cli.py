@@ -146,6 +146,24 @@ def test_a_run_ingests_trains_and_shows_itself(perennial: Perennial, home: Path)
     assert "promoted" in perennial("history").stdout
 
 
+def test_status_tells_of_problems_run_by_hand_too(
+    perennial: Perennial, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document(perennial("run", "ingest", "--json"))  # of small
+    monkeypatch.setenv("PERENNIAL_ACTIVE", "linear")
+    found = document(perennial("status", "--json"))["problems"]
+    assert [(one["name"], one["is_active"]) for one in found] == [
+        ("linear", True),
+        ("small", False),
+    ]
+    assert "PERENNIAL_ACTIVE=small has the loop run it" in perennial("status").stdout
+    (only,) = document(perennial("status", "--problem", "small", "--json"))["problems"]
+    assert only["name"] == "small"
+    (home / "problems" / "small.yaml").unlink()  # what has no file any more is left out
+    (only,) = document(perennial("status", "--json"))["problems"]
+    assert only["name"] == "linear"
+
+
 @pytest.mark.parametrize("features", [None, []])
 def test_retraining_without_rows_fails_in_one_line(
     perennial: Perennial, home: Path, features: list[str] | None

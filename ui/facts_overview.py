@@ -9,7 +9,17 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from settings import Settings
-from storage import estimates, models, outbox, performance, reports, runs, volumes, waiting_labels
+from storage import (
+    estimates,
+    models,
+    outbox,
+    performance,
+    reports,
+    rollouts,
+    runs,
+    volumes,
+    waiting_labels,
+)
 from storage.open_incidents import OpenIncident, open_incidents
 from storage.outbox import Entry
 from storage.pointers import acknowledgements
@@ -17,8 +27,9 @@ from storage.problems import ProblemError, load_problem, problem_folders
 from storage.quarantine import count_waiting
 from storage.source_positions import states
 from ui.api_client import Api, ApiUnavailableError
+from ui.stages import ON_TRIAL
 
-IN_THE_WORKS = ("training", "candidate", "challenger", "shadow", "canary")
+IN_THE_WORKS = ("training", "candidate", "waiting", "challenger", "shadow", "canary")
 N_ALERTS, N_VERSIONS = 8, 8
 
 
@@ -27,6 +38,7 @@ class Overview:
     """One look at a problem. ``api`` is the API's own word on its health, or why there is none."""
 
     champion: Row[Any] | None
+    stages: list[Row[Any]]
     in_the_works: list[Row[Any]]
     live: Row[Any] | None
     estimate: Row[Any] | None
@@ -52,12 +64,16 @@ def read_overview(settings: Settings, connection: Connection, problem: str, api:
     champion = models.champion(connection, problem)
     batch = volumes.newest_batches(connection, problem, 1)
     known = states(connection, problem)
+    running = [rollouts.running(connection, problem, (stage,)) for stage in ON_TRIAL]
+    stages = [stage for stage in running if stage is not None]
+    told = {stage.version for stage in stages}
     return Overview(
         champion=champion,
+        stages=stages,
         in_the_works=[
             row
             for row in models.attempts(connection, problem, N_VERSIONS)
-            if row.state in IN_THE_WORKS
+            if row.state in IN_THE_WORKS and row.version not in told
         ],
         live=performance.latest_performance(connection, problem),
         estimate=None

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import streamlit as st
+from sqlalchemy import Row
 
 from learning.phrases import figure
 from storage import volumes
 from ui.facts_overview import Overview, bootstrap_rows, has_generator, read_overview
 from ui.parts import SEVERITY_COLOURS, STATE_ICONS, empty, table, tiles
 from ui.scene import Scene
+from ui.stages import show_running, verdict
 from ui.words import ago, amount, clock, literal, share
 
 AGAIN_SECONDS = 15.0
+IN_WORDS = {
+    "training": "is being trained",
+    "candidate": "is trained and waits for the gate",
+    "waiting": "waits for more rows: the gate cannot say yet",
+    "challenger": "passed the gate and is about to take over",
+}
 
 
 def show(scene: Scene) -> None:
@@ -98,7 +107,17 @@ def _champion(found: Overview) -> tuple[str, str, str]:
         return "Champion", "none yet", "nothing is served"
     servers = f"{found.n_servers} server process" + ("" if found.n_servers == 1 else "es")
     trained = f"trained {ago(found.champion.trained_at)}, answered by {servers}"
+    for stage in found.stages:
+        trained += f"; {_beside(stage)}"
     return "Champion", f":green[version {found.champion.version}]", trained
+
+
+def _beside(stage: Row[Any]) -> str:
+    if stage.stage == "canary":
+        return f"canary: version {stage.version}, {share(stage.share)} of the requests"
+    if stage.stage == "shadow":
+        return f"shadow: version {stage.version}"
+    return f"on probation against version {stage.against}"
 
 
 def _live(found: Overview) -> tuple[str, str, str]:
@@ -155,16 +174,18 @@ def _backlog(found: Overview) -> tuple[str, str, str]:
 
 
 def _works(found: Overview) -> None:
+    show_running(found.stages)
     for row in found.in_the_works:
         icon = STATE_ICONS.get(row.state, ":material/circle:")
-        st.info(f"Version {row.version} is {literal(row.state)}", icon=icon)
+        what = IN_WORDS.get(row.state, f"is {row.state}")
+        st.info(f"Version {row.version} {literal(what)}", icon=icon)
     said = []
     if found.decision is not None:
         word = "retrain" if found.decision.go else "do not retrain"
         said.append((f"Last decision, {ago(found.decision.decided_at)}: {word}", found.decision))
     if found.gate is not None:
         version = found.gate.evidence.get("version", "")
-        word = "let it pass" if found.gate.go else "refused it"
+        word, _ = verdict(found.gate)
         said.append(
             (f"Version {version} at the gate, {ago(found.gate.decided_at)}: {word}", found.gate)
         )

@@ -8,12 +8,20 @@ from typing import Any
 import streamlit as st
 from sqlalchemy import Row
 
-from storage import releases, reports
+from storage import releases, reports, rollouts
 from ui.parts import empty, table
 from ui.scene import Scene
+from ui.stages import ON_TRIAL, show_past, show_running, verdict
 from ui.words import ago, clock, literal
 
-N_RELEASES, N_VERDICTS, N_DECISIONS = 100, 30, 30
+N_RELEASES, N_VERDICTS, N_DECISIONS, N_STAGES = 100, 30, 30, 30
+
+MARKS = {
+    "pass": ":green[:material/check:]",
+    "fail": ":red[:material/close:]",
+    "unsure": ":orange[:material/question_mark:]",
+    "skip": ":gray[:material/remove:]",
+}
 
 
 def show(scene: Scene) -> None:
@@ -22,6 +30,8 @@ def show(scene: Scene) -> None:
         acts = releases.release_history(connection, scene.problem, N_RELEASES)
         gates = reports.decisions_of(connection, scene.problem, "gate", N_VERDICTS)
         decided = reports.decisions_of(connection, scene.problem, "retrain", N_DECISIONS)
+        stages = rollouts.history(connection, scene.problem, N_STAGES)
+        running = [rollouts.running(connection, scene.problem, (one,)) for one in ON_TRIAL]
     if not acts and not gates and not decided:
         empty(
             "Nothing was ever released",
@@ -30,7 +40,11 @@ def show(scene: Scene) -> None:
         )
         return
     _why(acts, gates, decided)
+    show_running([stage for stage in running if stage is not None])
     _ledger(scene, acts)
+    if stages:
+        st.subheader("Rollouts in stages")
+        show_past(stages)
     _verdicts(gates)
     _decisions(decided)
 
@@ -44,10 +58,11 @@ def _why(acts: Sequence[Row[Any]], gates: Sequence[Row[Any]], decided: Sequence[
     refused = next(iter(gates), None)
     if refused is not None and not refused.go:
         version = refused.evidence.get("version", "")
+        is_open = refused.evidence.get("outcome") == "inconclusive"
+        what = "is not promoted yet" if is_open else "was not promoted"
         st.warning(
-            f"**Version {version} was not promoted** ({ago(refused.decided_at)}): "
-            f"{literal(refused.reason)}",
-            icon=":material/block:",
+            f"**Version {version} {what}** ({ago(refused.decided_at)}): {literal(refused.reason)}",
+            icon=verdict(refused)[1],
         )
     newest = next(iter(decided), None)
     if newest is not None and not newest.go:
@@ -91,8 +106,7 @@ def _verdicts(gates: Sequence[Row[Any]]) -> None:
         st.caption("No challenger has come to the gate yet.")
     for place, gate in enumerate(gates):
         version = gate.evidence.get("version", "?")
-        icon = ":material/check_circle:" if gate.go else ":material/block:"
-        word = "passed" if gate.go else "refused"
+        word, icon = verdict(gate)
         title = f"Version {version} {word}, {clock(gate.decided_at)}"
         with st.expander(title, icon=icon, expanded=place == 0):
             st.markdown(literal(gate.reason))
@@ -101,7 +115,8 @@ def _verdicts(gates: Sequence[Row[Any]]) -> None:
 
 def _checks(checks: Sequence[dict[str, Any]]) -> None:
     for check in checks:
-        icon = ":green[:material/check:]" if check.get("passed") else ":red[:material/close:]"
+        usual = "pass" if check.get("passed") else "fail"
+        icon = MARKS.get(check.get("outcome", usual), MARKS[usual])
         text = literal(check.get("text") or "")
         st.markdown(f"{icon} **{literal(check.get('name', ''))}**: {text}")
 

@@ -14,6 +14,7 @@ STATE_ICONS = {
     "champion": ":material/trophy:",
     "challenger": ":material/swords:",
     "candidate": ":material/hourglass_top:",
+    "waiting": ":material/hourglass_top:",
     "training": ":material/model_training:",
     "shadow": ":material/visibility:",
     "canary": ":material/percent:",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -27,8 +28,10 @@ from flows.continual import continual
 from flows.ingest import ingest
 from flows.loop_flow import tell
 from flows.monitor import monitor
+from flows.replay import replay
 from flows.retrain import retrain
 from settings import Settings
+from storage.problems import ProblemError
 from storage.source_errors import SourceError
 from storage.tables import alerts, runs
 from tasks.ingest_named import FileRefusedError
@@ -126,6 +129,23 @@ def test_labels_bring_a_plot_and_a_refused_challenger_its_reasons(home: Settings
     if found["outcome"] == "refused":
         assert "## Why version 2 is not served" in overview
         assert "ONNX differs by" in overview
+
+
+def test_a_replay_is_named_after_the_best_policy_and_leaves_its_table(home: Settings) -> None:
+    drop(home, small_rows(0, 500), "history.parquet")
+    ingest("small", now=START + timedelta(minutes=500))
+    state = replay("small", policies=["never", "every:200"], return_state=True)
+    found = state.result()["small"]
+    assert set(found["policies"]) == {"never", "every:200", "no_change", "majority"}
+    flow_run_id = state.state_details.flow_run_id
+    assert flow_run_id is not None
+    assert name_of(flow_run_id) == f"replay small · {found['best']} did best, over 500 rows"
+    assert "| every:200 |" in artifacts_of(flow_run_id)["small-replay"]
+    kept = json.loads((home.home / "replay" / "small" / "report.json").read_text())
+    assert kept["recommendation"] == found["recommendation"]
+    assert kept["policies"]["never"]["curve"]
+    with pytest.raises(ProblemError, match="found no problem 'smal'"):
+        replay("smal")
 
 
 def test_a_person_takes_one_file_and_reads_why_another_was_refused(home: Settings) -> None:

@@ -35,7 +35,9 @@ PROMOTED = {"outcome": "promoted", "version": 4}
         ("publish", {"version": None}, "publish churn · nothing to serve yet"),
         ("maintain", {"files_merged": 3, "files_removed": 0}, "maintain churn · 3 files merged"),
         ("continual", {"skipped": "busy"}, "continual churn · skipped"),
-        ("replay", {"anything": 1}, "replay churn · done"),
+        ("replay", {"best": "every:1000", "rows": 4000},
+         "replay churn · every:1000 did best, over 4,000 rows"),
+        ("unknown", {"anything": 1}, "unknown churn · done"),
     ],
 )  # fmt: skip
 def test_a_run_is_named_after_what_it_found(flow: str, facts: dict[str, Any], name: str) -> None:

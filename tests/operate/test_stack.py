@@ -208,6 +208,7 @@ def test_ctrl_c_on_the_real_stack_leaves_no_process_behind(
     prefect, mlflow, _api, page = (f"http://127.0.0.1:{port}" for port in ports)
     assert httpx.get(f"{prefect}/").text.startswith("<!")
     assert f"{page}" in "".join(words)
+    assert f" {tmp_path / 'logs'} " in words[-1]  # unbroken, for this is a pipe
     assert "streamlit" in httpx.get(page).text.lower()
     found = httpx.post(f"{prefect}/api/deployments/filter", json={}).json()
     assert {each["name"] for each in found} == {"tick", "sleepy"}

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Page, TimeoutError
+from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as BrowserTimeoutError
 
 from operate.processes import Processes, free_port
 from operate.stack_services import api_service, ui_service, ui_url
@@ -72,7 +73,7 @@ def assert_fits(page: Page, title: str) -> None:
     """Nothing is wider than the window, once tables have measured themselves anew."""
     try:
         page.wait_for_function(FITS, timeout=WAIT_MS / 3)
-    except TimeoutError as error:
+    except BrowserTimeoutError as error:
         raise AssertionError(f"{title} is wider than its window") from error
 
 

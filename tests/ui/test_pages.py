@@ -7,15 +7,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from streamlit.testing.v1 import AppTest
 
 from settings import Settings
 from storage.database import open_engine, writing
-from storage.tables import drift_results, quarantine, tokens
+from storage.tables import decisions, drift_results, models, quarantine, tokens
 from tests.factories import rows_of, tick
 from tests.ui.conftest import Look
-from tests.ui.home import token_of
+from tests.ui.home import begin_stages, token_of
 from ui.frame import PAGES
 
 
@@ -43,7 +43,7 @@ EMPTY = {
     "Replay": ["No report of a replay yet"],
 }
 FULL = {
-    "Overview": ["Inputs drifted", r"\*what\*", "Source inbox fails", "version 2", "refused it"],
+    "Overview": ["Inputs drifted", r"\*what\*", "Source inbox fails", "version 2", "gate"],
     "Performance": ["roc\\_auc 0\\.", "Beside it", "By slice", "intervals held"],
     "Drift": ["Drifted", "corrected p", "Beside the inputs", "Evidently"],
     "Releases": ["Version **2** is served", "Version 90 was not promoted", "**gain**"],
@@ -67,6 +67,49 @@ def test_a_page_with_a_past_tells_it(full: Settings, look: Look, page: str) -> N
     assert not app.exception
     words = said(app)
     assert all(expected in words for expected in FULL[page]), words
+
+
+@pytest.mark.parametrize(
+    ("stages", "tile", "words"),
+    [
+        (("shadow",), "shadow: version 3", "in the shadow of version 2"),
+        (("shadow", "canary"), "canary: version 3, 25% of the requests", "canary beside version 2"),
+        (("probation",), "on probation against version 2", "Version 3 is on probation"),
+    ],
+)
+def test_who_is_tried_beside_the_champion_is_shown(
+    full: Settings, look: Look, stages: tuple[str, ...], tile: str, words: str
+) -> None:
+    begin_stages(full, *stages)
+    overview = said(look(full, "Overview"))
+    assert tile in overview
+    assert words in overview
+    assert f"{stages[-1]}\\: 12 of 60 rows" in overview
+    app = look(full, "Releases")
+    assert words in said(app)
+    assert "Rollouts in stages" in said(app)
+    past = next(table.value for table in app.dataframe if "stage" in table.value)
+    assert list(past["stage"])[: len(stages)] == list(reversed(stages))
+    assert list(past["state"])[: len(stages)] == ["running", "passed"][: len(stages)]
+
+
+def test_a_verdict_that_is_open_is_not_called_refused(full: Settings, look: Look) -> None:
+    engine = open_engine(full.sql_url)
+    with writing(engine) as connection:
+        row = connection.execute(select(decisions).where(decisions.c.run_id == "run-90")).one()
+        checks = [{**one, "outcome": "unsure"} for one in row.evidence["checks"]]
+        evidence = {**row.evidence, "outcome": "inconclusive", "checks": checks}
+        change = update(decisions).where(decisions.c.id == row.id)
+        connection.execute(change.values(evidence=evidence))
+        waits = update(models).where(models.c.version == 90).values(state="waiting")
+        connection.execute(waits)
+    engine.dispose()
+    app = look(full, "Releases")
+    assert "Version 90 is not promoted yet" in said(app)
+    assert "question_mark" in said(app)
+    overview = said(look(full, "Overview"))
+    assert "undecided, judged again" in overview
+    assert "Version 90 waits for more rows" in overview
 
 
 def test_nobody_sees_anything_without_a_token(full: Settings, look: Look) -> None:
@@ -169,19 +212,31 @@ def test_generated_rows_can_be_looked_at(empty: Settings, look: Look) -> None:
 
 
 def test_a_replays_report_is_shown(empty: Settings, look: Look) -> None:
-    folder = empty.home / "replay"
-    folder.mkdir()
+    folder = empty.home / "replay" / "small"
+    folder.mkdir(parents=True)
+    (folder.parent / "other").mkdir()
+    curve = [{"first": 0, "end": 100, "value": 0.7, "low": None, "high": None}]
     document = {
         "metric": "accuracy",
         "rows": 900,
-        "policies": {"never": {"metric": 0.7, "retrains": 0}, "auto": {"metric": 0.8}},
-        "recommendation": "auto",
+        "policies": {
+            "never": {"metric": 0.7, "retrains": 0, "curve": curve},
+            "auto": {"metric": 0.8, "retrains": 2, "curve": []},
+        },
+        "recommendation": "retrain by auto: it was best",
     }
-    (folder / "small.json").write_text(json.dumps(document))
+    (folder / "report.json").write_text(json.dumps(document))
+    (folder / "report.html").write_text("<p>drawn</p>")
+    (folder.parent / "other" / "report.json").write_text("{}")
     app = look(empty, "Replay")
-    assert "Recommended" in app.success[0].value
-    assert "never" in cells(app)
-    (folder / "small.json").write_text("[]")
+    assert app.selectbox[0].options == ["small/report.json", "other/report.json"]
+    assert "auto: it was best" in app.success[0].value.replace("\\", "")
+    assert list(app.dataframe[0].value["retrained"]) == [0, 2]
+    assert len(app.get("plotly_chart")) == 1
+    assert [one.proto.label[:20] for one in app.get("download_button")] == [
+        "Download report.json", "Download report.html",
+    ]  # fmt: skip
+    (folder / "report.json").write_text("[]")
     assert "not a replay" in look(empty, "Replay").warning[0].value
 
 
