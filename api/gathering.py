@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import groupby
@@ -22,6 +23,11 @@ from storage.prediction_batches import BatchRecord
 
 # More than this in one call would keep those behind it waiting for longer than it saves.
 LARGEST_CALL = 256
+# Clients that were answered together ask again together. A turn costs several times as much as one
+# more request in it, so it waits this long for as many as the last one answered.
+PATIENCE_SECONDS = 0.0004
+# Who asks again later than this was not waiting for the answer before.
+PAUSE_SECONDS = 0.001
 
 Numbers = npt.NDArray[np.float64]
 Reply = Callable[[bytes | None, Exception | None], None]
@@ -49,6 +55,9 @@ class Gathering:
         self._waiting: list[Waiting] = []
         self._is_turn_due = False
         self._n_writing = 0
+        # How many the last turn answered, when it ended, and until when this one waits for as many.
+        self._n_last = 0
+        self._last_end = self._wait_until = 0.0
 
     async def ask(self, model: ServedModel, asked: Asked) -> bytes:
         """The body of the answer, once the prediction is durable.
@@ -74,8 +83,21 @@ class Gathering:
         self._waiting.append(one)
         if not self._is_turn_due and not self._n_writing:
             self._is_turn_due = True
-            asyncio.get_running_loop().call_soon(self._turn)
+            now = time.perf_counter()
+            is_soon = now - self._last_end < PAUSE_SECONDS
+            self._wait_until = now + PATIENCE_SECONDS if is_soon else now
+            asyncio.get_running_loop().call_soon(self._begin)
         return one
+
+    def _begin(self) -> None:
+        """The turn, once as many are there as in the last one or time is up.
+
+        A timer of the event loop counts in milliseconds; so it looks again each time round.
+        """
+        if len(self._waiting) < self._n_last and time.perf_counter() < self._wait_until:
+            asyncio.get_running_loop().call_soon(self._begin)
+        else:
+            self._turn()
 
     def _turn(self) -> None:
         """Answer all that wait; those who come while this is written make up the next turn."""
@@ -85,6 +107,7 @@ class Gathering:
             part = waiting[start : start + LARGEST_CALL]
             for _, group in groupby(part, key=lambda one: id(one.model)):
                 self._answer(list(group))
+        self._n_last, self._last_end = len(waiting), time.perf_counter()
 
     def _answer(self, group: list[Waiting]) -> None:
         now = datetime.now(UTC)
