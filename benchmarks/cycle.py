@@ -7,7 +7,7 @@ time from that moment until a serving process would answer with the new bundle (
 against its sha256, its golden rows run), by part; beside it the bare fits: the same model on the
 same rows, nothing else. MLflow is a SQLite file, recorded after the promotion. Small: 1,000 rows
 of 20 columns, search off (one kind, one window, one setting and fold). Large: 100,000 rows of 30
-columns with the default search.
+columns with the default search. The small one also as a run of a deployment, through Prefect.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import pandas as pd
 from loguru import logger
 
 from api.session import load_model
+from benchmarks.cycle_prefect import measure_prefect
 from flows.ingest import ingest_all
 from learning.decision import Decision
 from learning.problem import Problem
@@ -267,6 +268,16 @@ def table(cells: list[dict[str, Any]], load: float) -> str:
         lines.append(
             f"| {part} | " + " | ".join(f"{c['parts'].get(part, 0.0):.3f}" for c in cells) + " |"
         )
+    lines += [
+        "",
+        *(
+            f"{c['name']}, as a run of the deployment `retrain` in Prefect, from the request to "
+            f"the first answer of the new version: {found['total']:.2f} s "
+            f"(slowest of {found['turns']}: {found['slowest']:.2f} s)."
+            for c in cells
+            if (found := c.get("through_prefect"))
+        ),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -283,6 +294,13 @@ def main() -> None:
     chosen = parser.parse_args()
     logger.remove()
     cells = [measure("search off", 1_000, 20, chosen.turns, **SEARCH_OFF)]
+    equal_passes = {"accept": "not_worse", "margin": 0.2, "min_rows": 30}
+    cells[0]["through_prefect"] = measure_prefect(
+        problem_of(20, gate=equal_passes, **SEARCH_OFF),
+        lambda n, first: rows(n, 20, first),
+        1_000,
+        chosen.turns,
+    )
     if not chosen.small:
         cells.append(measure("default search", 100_000, 30, 1))
     load = os.getloadavg()[1]

@@ -51,7 +51,7 @@ class Ticks:
         """
         started = time.monotonic()
         while time.monotonic() - started < TICK_SECONDS:
-            flow_run_id = self._start(problem)
+            flow_run_id = self.start(problem)
             state = self._wait(flow_run_id, started, meanwhile)
             if state["type"] == "COMPLETED":
                 return Tick(flow_run_id, time.monotonic() - started)
@@ -65,7 +65,8 @@ class Ticks:
         """End the connection."""
         self._client.close()
 
-    def _start(self, problem: str) -> str:
+    def start(self, problem: str) -> str:
+        """Ask for a run and return its id."""
         body = {
             "parameters": {"problem": problem},
             "state": {"type": "SCHEDULED"},
