@@ -10,8 +10,8 @@ import pandas as pd
 from scipy import stats
 from scipy.signal import lfilter
 
-from learning.drift_columns import Look
-from learning.drift_tests import ks_p_value
+from learning.drift_columns import Looks
+from learning.drift_ks import ks_p_value
 from learning.problem import Feature
 from learning.rows import Matrix, encode_features
 
@@ -36,11 +36,10 @@ def draw(kind: str, n: int, n_features: int, rng: np.random.Generator) -> Matrix
     return np.asarray(rows)
 
 
-def raw_p_values(looks: Sequence[Look]) -> np.ndarray:
+def raw_p_values(looks: Looks) -> np.ndarray:
     """P-values of KS as if each row were drawn anew, uncorrected."""
-    gaps = np.array([look.gap for look in looks])
-    sides = np.array([look.n_known for look in looks], dtype=np.float64)
-    return np.asarray(ks_p_value(gaps, sides[:, 0] * sides[:, 1] / sides.sum(axis=1)))
+    n, m = looks.known.astype(np.float64)
+    return np.asarray(ks_p_value(looks.gaps, n * m / (n + m)))
 
 
 def any_raw(p_values: np.ndarray) -> bool:

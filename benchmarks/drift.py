@@ -5,7 +5,8 @@
 The current window is compared with a stored reference: of as many rows, and of 5,000, which is
 what a bundle holds by default. The limit sorts each column of the window once with numpy, as it
 comes (rows one after the other, as a check gets them) and as contiguous columns. scipy is a loop
-over `ks_2samp` with asymptotic p-values, Evidently its drift preset with KS, at 10,000 rows only.
+over `ks_2samp` with asymptotic p-values, Evidently its drift preset with KS, at 10,000 rows and
+on a ninth of the columns only, times nine.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ RESULTS = Path(__file__).parent / "results"
 N_COLUMNS = 189
 SIZES = (10_000, 100_000, 1_000_000)
 STORED = 5_000
-TURNS = {10_000: 25, 100_000: 7, 1_000_000: 2}
+TURNS = {10_000: 60, 100_000: 9, 1_000_000: 2}
+EVIDENTLY_PART = 9
 RULES = DriftRules()
 FEATURES = [Feature(name=f"n{index}") for index in range(N_COLUMNS)]
 
@@ -67,11 +69,11 @@ def loop_scipy(reference: Matrix, current: Matrix) -> None:
 
 
 def run_evidently(reference: Matrix, current: Matrix) -> None:
-    """Evidently's drift preset with KS on every column."""
+    """Evidently's drift preset with KS on each of these columns."""
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
-    names = [feature.name for feature in FEATURES]
+    names = [feature.name for feature in FEATURES[: reference.shape[1]]]
     definition = DataDefinition(numerical_columns=names)
     sides = [
         Dataset.from_pandas(pd.DataFrame(side, columns=names), data_definition=definition)
@@ -111,7 +113,10 @@ def measure(n: int, turns: int, with_rivals: bool) -> dict[str, Any]:
     if n == SIZES[0]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found["evidently"] = seconds(lambda: run_evidently(same, current))
+            part = slice(0, N_COLUMNS // EVIDENTLY_PART)
+            run_evidently(same[:1_000, part], current[:1_000, part])
+            taken_by_part = seconds(lambda: run_evidently(same[:, part], current[:, part]))
+            found["evidently"] = EVIDENTLY_PART * taken_by_part
     return {"rows": n, **found}
 
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learning.drift_calibration import FreeRows, free_rows
-from learning.drift_columns import Look, look_at_all
+from learning.drift_columns import Counts, Looks, look_at_all
+from learning.drift_ks import ks_p_value
 from learning.drift_reference import ReferenceStatistics, summarise
 from learning.drift_result import (
     DriftResult,
-    DriftTest,
     FeatureDrift,
     GroupDrift,
     effect_name,
-    judged,
     verdict,
 )
-from learning.drift_tests import chi_square, jensen_shannon, ks_p_value, two_by_two
+from learning.drift_tests import chi_square, jensen_shannon, two_by_two
+from learning.drift_verdict import judge
 from learning.problem import DriftRules, Feature
 from learning.rows import Floats, Matrix
 
@@ -67,14 +67,14 @@ def check_drift(
 
 def judge_looks(
     kept: ReferenceStatistics,
-    looks: Sequence[Look],
+    looks: Looks,
     features: Sequence[Feature],
     n_current: int,
     rules: DriftRules,
 ) -> DriftResult:
     """The result of looks at all columns of a current window of so many rows."""
-    tested = _test_all(kept, looks, features, n_current, rules)
-    return verdict(judged(tested, rules), kept.n_rows, n_current, rules)
+    tests = _test_all(kept, looks, features, n_current, rules)
+    return verdict(_judged(tests, features, rules), kept.n_rows, n_current, rules)
 
 
 def _untested(feature: Feature, why: str) -> FeatureDrift:
@@ -82,99 +82,106 @@ def _untested(feature: Feature, why: str) -> FeatureDrift:
 
 
 @dataclass(frozen=True)
-class _Numbers:
-    """Tests of all features at once, as if each were a number [features]."""
+class _Tests:
+    """Tests of all features [features]; ``untested`` says by place why there is none."""
 
-    free: FreeRows
+    names: NDArray[np.object_]
+    statistics: Floats
     p_values: Floats
-    missing: Floats
-    missing_p_values: Floats
+    effects: Floats
+    missing_change: Floats
+    free_rows: Floats
+    untested: dict[int, str]
 
 
 def _test_all(
     kept: ReferenceStatistics,
-    looks: Sequence[Look],
+    looks: Looks,
     features: Sequence[Feature],
     n_current: int,
     rules: DriftRules,
-) -> list[FeatureDrift]:
+) -> _Tests:
     position = {name: place for place, name in enumerate(kept.names)}
     places = np.array([position.get(feature.name, -1) for feature in features], dtype=np.int64)
-    known = np.array([look.n_known for look in looks], dtype=np.float64).reshape(-1, 2)
-    lost = np.array([look.n_missing for look in looks], dtype=np.float64).reshape(-1, 2)
-    free = free_rows(kept.calibration, places, (known[:, 0], known[:, 1]), (kept.n_rows, n_current))
-    p_values = ks_p_value(np.array([look.gap for look in looks], dtype=np.float64), free.both)
-    table = known[:, 0], lost[:, 0], known[:, 1], lost[:, 1]
-    numbers = _Numbers(free, p_values, *two_by_two(table, free.missing))
-    return [
-        _test(feature, look, index, numbers, rules)
-        for index, (feature, look) in enumerate(zip(features, looks, strict=True))
-    ]
+    known = looks.known.astype(np.float64)
+    free = free_rows(kept.calibration, places, (known[0], known[1]), (kept.n_rows, n_current))
+    tests = _test_numbers(looks, known, free, rules.min_effect_numeric)
+    too_few = (free.current < FEWEST_FREE_ROWS) & (known[1] >= FEWEST_FREE_ROWS)
+    for place in np.flatnonzero(too_few).tolist():
+        n_rows, n_free = looks.known[1, place], free.current[place]
+        why = f"its {n_rows} rows depend on each other and say no more than {n_free:.0f}"
+        tests.untested.setdefault(place, why)
+    for place, counts in looks.counts.items():
+        if place not in tests.untested:
+            _test_category(tests, place, counts, float(free.values[place]))
+    return tests
 
 
-def _test(
-    feature: Feature, look: Look, index: int, numbers: _Numbers, rules: DriftRules
-) -> FeatureDrift:
-    if look.not_testable is not None:
-        return _untested(feature, look.not_testable)
-    n_free = float(numbers.free.current[index])
-    if n_free < FEWEST_FREE_ROWS <= look.n_known[1]:
-        why = f"its {look.n_known[1]} rows depend on each other and say no more than {n_free:.0f}"
-        return _untested(feature, why)
-    if look.counts is not None:
-        return _test_category(feature, look, n_free, float(numbers.free.values[index]))
-    return _test_number(feature, look, index, numbers, rules.min_effect_numeric)
+def _test_numbers(looks: Looks, known: Floats, free: FreeRows, min_effect: float) -> _Tests:
+    """Two looks at each number, values and missing ones: the smaller p-value counts twice.
 
-
-def _test_category(feature: Feature, look: Look, n_free: float, inflation: float) -> FeatureDrift:
-    assert look.counts is not None
-    statistic, p_value, _ = chi_square(look.counts[0], look.counts[1], inflation)
-    if math.isnan(p_value):
-        return _untested(feature, "too few rows outside of one category")
-    return FeatureDrift(
-        name=feature.name,
-        kind=feature.kind,
-        test="chi-square",
-        statistic=statistic,
-        p_value=p_value,
-        effect=jensen_shannon(*look.counts),
-        missing_change=_missing_change(look, look.n_known),
-        free_rows=n_free,
-        group=feature.group,
-    )
-
-
-def _missing_change(look: Look, sizes: tuple[int, int]) -> float:
-    return look.n_missing[1] / max(sizes[1], 1) - look.n_missing[0] / max(sizes[0], 1)
-
-
-def _test_number(
-    feature: Feature, look: Look, index: int, numbers: _Numbers, min_effect: float
-) -> FeatureDrift:
-    """Two looks at one number, values and missing ones: the smaller p-value counts twice.
-
-    A look whose effect is too small to matter must not hide the other.
+    A look whose effect is too small to matter must not hide the other. All features are tested as
+    if they were numbers.
     """
-    sizes = look.n_known[0] + look.n_missing[0], look.n_known[1] + look.n_missing[1]
-    moved = _missing_change(look, sizes)
-    values = (look.gap < min_effect, float(numbers.p_values[index]), "KS", look.gap, look.gap)
-    chosen, n_looks = values, 1
-    if moved != 0:
-        p_lost, statistic = numbers.missing_p_values[index], numbers.missing[index]
-        size = abs(moved)
-        lost = (size < min_effect, float(p_lost), "missing share", float(statistic), size)
-        is_alone = math.isnan(look.gap)
-        chosen = lost if is_alone else min(values, lost)
-        n_looks = 1 if is_alone else 2
-    _, p_value, test, statistic, effect = chosen
-    return FeatureDrift(
-        name=feature.name,
-        kind=feature.kind,
-        test=cast(DriftTest, test),
-        statistic=statistic,
-        p_value=min(1.0, n_looks * p_value),
-        effect=effect,
+    lost = looks.missing.astype(np.float64)
+    share = lost / np.maximum(known + lost, 1)
+    moved = share[1] - share[0]
+    p_values = ks_p_value(looks.gaps, free.both)
+    statistics, p_lost = two_by_two((known[0], lost[0], known[1], lost[1]), free.missing)
+    is_alone = np.isnan(looks.gaps)
+    is_small, lost_is_small = looks.gaps < min_effect, np.abs(moved) < min_effect
+    is_first = (lost_is_small < is_small) | ((lost_is_small == is_small) & (p_lost < p_values))
+    is_lost = (moved != 0) & (is_alone | is_first)
+    n_looks = np.where((moved != 0) & ~is_alone, 2, 1)
+    return _Tests(
+        names=np.where(is_lost, "missing share", "KS").astype(object),
+        statistics=np.where(is_lost, statistics, looks.gaps),
+        p_values=np.minimum(1.0, n_looks * np.where(is_lost, p_lost, p_values)),
+        effects=np.where(is_lost, np.abs(moved), looks.gaps),
         missing_change=moved,
-        free_rows=float(numbers.free.current[index]),
-        group=feature.group,
+        free_rows=free.current,
+        untested=dict(looks.not_testable),
     )
+
+
+def _test_category(
+    tests: _Tests, place: int, counts: tuple[Counts, Counts], inflation: float
+) -> None:
+    """Its counts hold all rows; the last of them the missing and unseen ones."""
+    statistic, p_value, _ = chi_square(*counts, inflation)
+    if math.isnan(p_value):
+        tests.untested[place] = "too few rows outside of one category"
+        return
+    tests.names[place] = "chi-square"
+    tests.statistics[place], tests.p_values[place] = statistic, p_value
+    tests.effects[place] = jensen_shannon(*counts)
+    before, now = (float(side[-1] / max(side.sum(), 1)) for side in counts)
+    tests.missing_change[place] = now - before
+
+
+def _judged(
+    tests: _Tests, features: Sequence[Feature], rules: DriftRules
+) -> tuple[FeatureDrift, ...]:
+    minimum = np.where(
+        [feature.kind == "numeric" for feature in features],
+        rules.min_effect_numeric,
+        rules.min_effect_categorical,
+    )
+    tests.p_values[list(tests.untested)] = math.nan
+    adjusted, is_drifted = judge(tests.p_values, tests.effects, minimum, rules)
+    columns = (
+        tests.statistics, tests.p_values, adjusted, tests.effects, is_drifted, tests.names,
+        tests.missing_change, tests.free_rows,
+    )  # fmt: skip
+    found = zip(features, *(column.tolist() for column in columns), strict=True)
+    return tuple(
+        _untested(feature, tests.untested[place])
+        if place in tests.untested
+        else FeatureDrift(
+            feature.name, feature.kind, statistic, p_value, p_adjusted, effect, drifted, None,
+            test, missing_change, n_free, feature.group,
+        )
+        for place, (
+            feature, statistic, p_value, p_adjusted, effect, drifted, test, missing_change, n_free,
+        ) in enumerate(found)
+    )  # fmt: skip

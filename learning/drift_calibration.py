@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from learning.drift_tests import ks_p_value
+from learning.drift_ks import ks_p_value
 from learning.drift_verdict import judge, sounds
 from learning.problem import DriftRules, Feature
 from learning.rows import Floats, Matrix

@@ -2,116 +2,150 @@
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.drift_ks import ks_statistics
 from learning.drift_reference import (
     BLOCK_COLUMNS,
     CategoryReference,
-    ColumnReference,
     NumberReference,
     ReferenceStatistics,
     known,
 )
 from learning.drift_shapes import count_categories
-from learning.drift_tests import ks_statistics
 from learning.problem import Feature
-from learning.rows import Matrix
+from learning.rows import Floats, Matrix
 
 THREADS = 2
-CELLS_FOR_THREADS = 1_000_000
+CELLS_FOR_THREADS = 250_000
+CELLS_AT_ONCE = 1_000_000
+
+Counts = NDArray[np.int64]
+Block = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a column shows beside its reference, before any p-value."""
+class Looks:
+    """What the columns show beside their reference, before any p-value.
 
-    n_known: tuple[int, int]
-    n_missing: tuple[int, int]
-    gap: float = math.nan
-    counts: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
-    not_testable: str | None = None
+    ``known`` and ``missing`` count rows [2, features] of the reference and of the window, ``gaps``
+    are KS statistics [features], nan where there is none. By the feature's place, ``counts`` are
+    rows by category on both sides, and ``not_testable`` says why a column is none to test.
+    """
+
+    known: Counts
+    missing: Counts
+    gaps: Floats
+    counts: dict[int, tuple[Counts, Counts]]
+    not_testable: dict[int, str]
 
 
-def look_at_all(
-    kept: ReferenceStatistics, current: Matrix, features: Sequence[Feature]
-) -> list[Look]:
-    """One look per feature; numpy sorts outside of Python's lock, so two threads share the work."""
+def look_at_all(kept: ReferenceStatistics, current: Matrix, features: Sequence[Feature]) -> Looks:
+    """Looks at all features. The reference's columns are found by name.
 
-    def look(first: int) -> list[Look]:
+    numpy sorts outside of Python's lock: threads sort what comes next while this one compares.
+    """
+    n = len(features)
+    looks = Looks(
+        np.zeros((2, n), dtype=np.int64), np.zeros((2, n), dtype=np.int64), np.full(n, np.nan),
+        {}, {},
+    )  # fmt: skip
+    for first, columns in _sorted_columns(current, features):
+        numbers: list[tuple[int, NumberReference, Block]] = []
+        for place, values in enumerate(columns, first):
+            feature = features[place]
+            column = kept.columns.get(feature.name)
+            if column is None:
+                looks.not_testable[place] = "the reference has no such column"
+            elif isinstance(column, NumberReference) != (feature.kind == "numeric"):
+                looks.not_testable[place] = "the reference has it as another kind"
+            elif isinstance(column, NumberReference):
+                numbers.append((place, column, values[: known(values)]))
+            else:
+                _look_at_category(looks, place, column, values, feature)
+        _look_at_numbers(looks, numbers, kept, len(current))
+    return looks
+
+
+def _sorted_columns(
+    current: Matrix, features: Sequence[Feature]
+) -> Iterator[tuple[int, list[Block]]]:
+    """Copies of columns, from the first's place on; those of numbers are sorted, NaN last.
+
+    A few columns at once where the window is long: no more than three such parts are held.
+    """
+    n_blocks = max(1, CELLS_AT_ONCE // (BLOCK_COLUMNS * max(1, len(current))))
+
+    def block(first: int) -> Block:
         part = features[first : first + BLOCK_COLUMNS]
-        block = np.ascontiguousarray(current[:, first : first + len(part)].T)
-        return _look_at_block(kept, block, part)
+        columns = np.array(current[:, first : first + len(part)].T, order="C")
+        if all(feature.kind == "numeric" for feature in part):
+            columns.sort(axis=1)
+            return columns
+        for feature, values in zip(part, columns, strict=True):
+            if feature.kind == "numeric":
+                values.sort()
+        return columns
 
-    starts = range(0, len(features), BLOCK_COLUMNS)
+    starts = list(range(0, len(features), BLOCK_COLUMNS))
+    parts = [starts[i : i + n_blocks] for i in range(0, len(starts), n_blocks)]
     if current.size < CELLS_FOR_THREADS:
-        return [found for first in starts for found in look(first)]
+        for part in parts:
+            yield part[0], [values for first in part for values in block(first)]
+        return
+    waiting: deque[tuple[int, list[Future[Block]]]] = deque()
     with ThreadPoolExecutor(THREADS) as threads:
-        return [found for block in threads.map(look, starts) for found in block]
+        for part in [*parts, [], []]:
+            if part:
+                waiting.append((part[0], [threads.submit(block, first) for first in part]))
+            if len(waiting) > 2 or (waiting and not part):
+                first, blocks = waiting.popleft()
+                yield first, [values for one in blocks for values in one.result()]
 
 
-def _look_at_block(
-    kept: ReferenceStatistics, block: NDArray[np.float32], features: Sequence[Feature]
-) -> list[Look]:
-    """Looks at columns [features, rows], each of which is sorted in place where it is a number."""
-    references = [kept.columns.get(feature.name) for feature in features]
-    samples, sorted_values = [], []
-    for column, values, feature in zip(references, block, features, strict=True):
-        if isinstance(column, NumberReference) and feature.kind == "numeric":
-            values.sort()
-            samples.append(column.sample)
-            sorted_values.append(values[: known(values)])
-    gaps = iter(ks_statistics(samples, sorted_values).tolist())
-    return [
-        _look(column, values, feature, gaps)
-        for column, values, feature in zip(references, block, features, strict=True)
-    ]
-
-
-def _look(
-    column: ColumnReference | None,
-    values: NDArray[np.float32],
-    feature: Feature,
-    gaps: Iterator[float],
-) -> Look:
-    nothing = (0, 0)
-    if column is None:
-        return Look(nothing, nothing, not_testable="the reference has no such column")
-    if isinstance(column, NumberReference) != (feature.kind == "numeric"):
-        return Look(nothing, nothing, not_testable="the reference has it as another kind")
-    if isinstance(column, NumberReference):
-        return _look_at_number(column, len(values), known(values), next(gaps))
-    return _look_at_category(column, values, feature)
-
-
-def _look_at_number(column: NumberReference, n_rows: int, n_known: int, gap: float) -> Look:
-    seen = (column.n_known, n_known), (column.n_missing, n_rows - n_known)
-    if not any(seen[0]):
-        return Look(*seen, not_testable="all values are missing")
-    share = [m / (k + m) for k, m in zip(*seen, strict=True)]
+def _look_at_numbers(
+    looks: Looks,
+    numbers: Sequence[tuple[int, NumberReference, Block]],
+    kept: ReferenceStatistics,
+    n_rows: int,
+) -> None:
+    if not numbers:
+        return
+    places = np.array([place for place, _, _ in numbers])
+    samples = np.array([column.place for _, column, _ in numbers])
+    looks.known[:, places] = [c.n_known for _, c, _ in numbers], [len(v) for *_, v in numbers]
+    looks.missing[0, places] = [column.n_missing for _, column, _ in numbers]
+    looks.missing[1, places] = n_rows - looks.known[1, places]
+    looks.gaps[places] = ks_statistics(kept.samples, samples, [v for *_, v in numbers])
+    share = looks.missing[:, places] / np.maximum((looks.missing + looks.known)[:, places], 1)
     # One point, and no difference to it: the current window is constant as well.
-    if len(column.sample.points) == 1 and gap == 0 and share[0] == share[1]:
-        return Look(*seen, gap, not_testable="constant, and the same")
-    return Look(*seen, gap)
+    is_constant = (kept.samples.n_points[samples] == 1) & (looks.gaps[places] == 0)
+    for place in places[is_constant & (share[0] == share[1])].tolist():
+        looks.not_testable[place] = "constant, and the same"
+    for place in places[~looks.known[:, places].any(axis=0)].tolist():
+        looks.not_testable[place] = "all values are missing"
 
 
 def _look_at_category(
-    column: CategoryReference, values: NDArray[np.float32], feature: Feature
-) -> Look:
+    looks: Looks, place: int, column: CategoryReference, values: Block, feature: Feature
+) -> None:
     counts = count_categories(values, len(feature.categories))
     before = _in_order(column, feature.categories)
-    seen = (int(before.sum()), len(values)), (int(before[-1]), int(counts[-1]))
+    looks.known[:, place] = before.sum(), len(values)
+    looks.missing[:, place] = before[-1], counts[-1]
     if np.count_nonzero(before + counts) < 2:
-        return Look(*seen, not_testable="only one category on both sides")
-    return Look(*seen, counts=(before, counts))
+        looks.not_testable[place] = "only one category on both sides"
+    else:
+        looks.counts[place] = before, counts
 
 
-def _in_order(column: CategoryReference, categories: tuple[str, ...]) -> NDArray[np.int64]:
+def _in_order(column: CategoryReference, categories: tuple[str, ...]) -> Counts:
     """The reference's counts in the order of today's categories; what is not among them is last."""
     if column.categories == categories:
         return column.counts

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.drift_calibration import Calibration, calibrate
+from learning.drift_ks import StoredSample, StoredSamples
 from learning.drift_shapes import count_categories, count_numbers, edges_of
-from learning.drift_tests import StoredSample
 from learning.problem import DriftRules, Feature
 from learning.rows import Matrix
 
@@ -21,15 +21,11 @@ BLOCK_COLUMNS = 16  # float32 columns of one cache line, so that a copy reads ea
 
 @dataclass(frozen=True)
 class NumberReference:
-    """A numeric column: its known values, and how many were missing."""
+    """A numeric column: where its known values are among the samples, and how many were missing."""
 
-    sample: StoredSample
+    place: int
+    n_known: int
     n_missing: int
-
-    @property
-    def n_known(self) -> int:
-        """How many values were not missing."""
-        return self.sample.size
 
 
 @dataclass(frozen=True)
@@ -47,12 +43,14 @@ ColumnReference = NumberReference | CategoryReference
 class ReferenceStatistics:
     """All that a drift check needs to know of the reference: a column each, and its calibration.
 
-    ``names`` gives the order of the calibration's features.
+    ``samples`` are the known values of all numbers; ``names`` gives the order of the calibration's
+    features.
     """
 
     n_rows: int
     names: tuple[str, ...]
     columns: Mapping[str, ColumnReference]
+    samples: StoredSamples
     calibration: Calibration | None = None
 
     def place(self, feature: Feature) -> int | None:
@@ -63,16 +61,21 @@ class ReferenceStatistics:
 def summarise(reference: Matrix, features: Sequence[Feature]) -> ReferenceStatistics:
     """Statistics of an encoded reference [n, features], without calibration."""
     columns: dict[str, ColumnReference] = {}
+    samples: list[StoredSample] = []
     for first in range(0, len(features), BLOCK_COLUMNS):
         part = features[first : first + BLOCK_COLUMNS]
-        block = np.ascontiguousarray(reference[:, first : first + len(part)].T)
+        block = np.array(reference[:, first : first + len(part)].T, order="C")
         for feature, column in zip(part, block, strict=True):
             if feature.kind == "categorical":
                 counts = count_categories(column, len(feature.categories))
                 columns[feature.name] = CategoryReference(feature.categories, counts)
-            else:
-                columns[feature.name] = _number_reference(column)
-    return ReferenceStatistics(len(reference), tuple(f.name for f in features), columns)
+                continue
+            column.sort()
+            n_known = known(column)
+            columns[feature.name] = NumberReference(len(samples), n_known, len(column) - n_known)
+            samples.append(StoredSample.of(column[:n_known]))
+    names = tuple(feature.name for feature in features)
+    return ReferenceStatistics(len(reference), names, columns, StoredSamples(samples))
 
 
 def summarise_stream(
@@ -83,12 +86,6 @@ def summarise_stream(
     if not rules.calibrate:
         return found
     return replace(found, calibration=calibrate(stream, features, rules))
-
-
-def _number_reference(column: NDArray[np.float32]) -> NumberReference:
-    column = np.sort(column)
-    n_known = known(column)
-    return NumberReference(StoredSample.of(column[:n_known].copy()), len(column) - n_known)
 
 
 def known(column: NDArray[np.float32]) -> int:
@@ -104,7 +101,8 @@ def shapes(
     for feature, column in zip(features, current.T, strict=True):
         kept = statistics.columns.get(feature.name)
         if isinstance(kept, NumberReference):
-            edges = edges_of(kept.sample.points, kept.sample.below[1:])
+            sample = statistics.samples.sample(kept.place)
+            edges = edges_of(sample.points, sample.below[1:])
             found[feature.name] = count_numbers(column, edges)
         elif kept is not None:
             found[feature.name] = count_categories(column, len(kept.categories)).tolist()
@@ -114,6 +112,7 @@ def shapes(
 def to_arrays(statistics: ReferenceStatistics) -> dict[str, NDArray[Any]]:
     """The statistics as named arrays of plain numbers and text, to be kept in a file."""
     numbers = [c for c in statistics.columns.values() if isinstance(c, NumberReference)]
+    samples = [statistics.samples.sample(c.place) for c in numbers]
     categories = [c for c in statistics.columns.values() if isinstance(c, CategoryReference)]
     arrays: dict[str, NDArray[Any]] = {
         "format": np.array(FORMAT),
@@ -122,9 +121,9 @@ def to_arrays(statistics: ReferenceStatistics) -> dict[str, NDArray[Any]]:
         "is_number": np.array(
             [isinstance(statistics.columns[name], NumberReference) for name in statistics.names]
         ),
-        "points": _joined([c.sample.points for c in numbers], np.float32),
-        "below": _joined([c.sample.below[1:] for c in numbers], np.int32),
-        "n_points": np.array([len(c.sample.points) for c in numbers], dtype=np.int64),
+        "points": _joined([sample.points for sample in samples], np.float32),
+        "below": _joined([sample.below[1:] for sample in samples], np.int32),
+        "n_points": np.array([len(sample.points) for sample in samples], dtype=np.int64),
         "n_missing": np.array([c.n_missing for c in numbers], dtype=np.int64),
         "categories": np.array([n for c in categories for n in c.categories], dtype=np.str_),
         "counts": _joined([c.counts for c in categories], np.int64),
@@ -145,7 +144,8 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> ReferenceStatistics:
         if int(arrays["format"]) != FORMAT:
             raise ValueError(f"found reference format {arrays['format']}; expected {FORMAT}")
         names = tuple(str(name) for name in arrays["names"])
-        numbers, categories = iter(_numbers(arrays)), iter(_categories(arrays))
+        samples = _samples(arrays)
+        numbers, categories = iter(_numbers(arrays, samples)), iter(_categories(arrays))
         columns: dict[str, ColumnReference] = {
             name: next(numbers) if is_number else next(categories)
             for name, is_number in zip(names, arrays["is_number"], strict=True)
@@ -153,19 +153,26 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> ReferenceStatistics:
         calibration = Calibration.from_arrays(arrays)
     except (KeyError, StopIteration, TypeError) as error:
         raise ValueError(f"the reference statistics are broken: {error!r}") from error
-    return ReferenceStatistics(int(arrays["n_rows"]), names, columns, calibration)
+    n_rows = int(arrays["n_rows"])
+    return ReferenceStatistics(n_rows, names, columns, StoredSamples(samples), calibration)
 
 
-def _numbers(arrays: Mapping[str, NDArray[Any]]) -> list[NumberReference]:
+def _samples(arrays: Mapping[str, NDArray[Any]]) -> list[StoredSample]:
+    if not len(arrays["n_points"]):
+        return []
     ends = np.cumsum(arrays["n_points"])[:-1]
     points, below = np.split(arrays["points"], ends), np.split(arrays["below"], ends)
-    missing = arrays["n_missing"].tolist()
-    if not missing:
-        return []
     return [
-        NumberReference(StoredSample(values, np.append(np.int32(0), ranks)), n_missing)
-        for values, ranks, n_missing in zip(points, below, missing, strict=True)
+        StoredSample(values, np.append(np.int32(0), ranks))
+        for values, ranks in zip(points, below, strict=True)
     ]
+
+
+def _numbers(
+    arrays: Mapping[str, NDArray[Any]], samples: Sequence[StoredSample]
+) -> list[NumberReference]:
+    missing = zip(samples, arrays["n_missing"].tolist(), strict=True)
+    return [NumberReference(i, sample.size, n) for i, (sample, n) in enumerate(missing)]
 
 
 def _categories(arrays: Mapping[str, NDArray[Any]]) -> list[CategoryReference]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from learning.drift_verdict import judge, sounds
+from learning.drift_verdict import sounds
 from learning.problem import DriftRules, FeatureKind
 from learning.rows import Floats
 
@@ -66,25 +65,6 @@ class DriftResult:
     features: tuple[FeatureDrift, ...]
     reason: str
     groups: tuple[GroupDrift, ...] = ()
-
-
-def judged(tested: Sequence[FeatureDrift], rules: DriftRules) -> tuple[FeatureDrift, ...]:
-    p_values, effects = (
-        np.array([math.nan if v is None else v for v in column], dtype=np.float64)
-        for column in ((f.p_value for f in tested), (f.effect for f in tested))
-    )
-    minimum = np.where(
-        [feature.kind == "numeric" for feature in tested],
-        rules.min_effect_numeric,
-        rules.min_effect_categorical,
-    )
-    adjusted, is_drifted = judge(p_values, effects, minimum, rules)
-    return tuple(
-        feature
-        if feature.not_testable is not None
-        else replace(feature, p_adjusted=float(p), is_drifted=bool(drifted))
-        for feature, p, drifted in zip(tested, adjusted, is_drifted, strict=True)
-    )
 
 
 def verdict(

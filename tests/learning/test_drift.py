@@ -11,15 +11,14 @@ from scipy import stats
 from scipy.spatial import distance
 
 from learning.drift import DriftResult, check_drift
-from learning.drift_tests import (
+from learning.drift_ks import (
     StoredSample,
-    adjust_p_values,
-    chi_square,
-    jensen_shannon,
+    StoredSamples,
     ks_p_value,
-    ks_statistic,
+    ks_statistics,
     ks_two_sample,
 )
+from learning.drift_tests import adjust_p_values, chi_square, jensen_shannon
 from learning.problem import DriftRules, Feature
 
 RULES = DriftRules()
@@ -67,19 +66,30 @@ def test_ks_equals_that_of_scipy_also_with_ties(sizes: tuple[int, int], kind: st
     assert found[1] == pytest.approx(expected.pvalue, rel=0.05, abs=1e-4)
 
 
-@given(st.integers(2, 3_000), st.integers(1, 900), st.integers(0, 9), st.integers(0, 2**32 - 1))
-def test_ks_of_a_stored_sample_is_exact_whatever_ties_it_holds(
+@settings(deadline=None)
+@given(st.integers(2, 9_000), st.integers(1, 900), st.integers(0, 9), st.integers(0, 2**32 - 1))
+def test_ks_of_stored_samples_is_exact_whatever_ties_they_hold(
     n_reference: int, n_current: int, spread: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     sides = [
-        np.where(rng.random(n) < 0.3, 0, rng.normal(size=n) * 10**spread // 10)
+        np.where(rng.random((n, 3)) < 0.3, 0, rng.normal(size=(n, 3)) * 10**spread // 10)
+        + [0, 0, 1] * rng.normal(size=(n, 1))
         for n in (n_reference, n_current)
     ]
+    ordered = [np.sort(side, axis=0).T for side in sides]
+    stored = StoredSamples([StoredSample.of(column) for column in (*ordered[0], np.empty(0))])
 
-    found = ks_statistic(StoredSample.of(np.sort(sides[0])), np.sort(sides[1]))
+    found = ks_statistics(stored, np.array([2, 3, 0, 1]), list(ordered[1][[2, 0, 0, 1]]))
 
-    assert found == pytest.approx(stats.ks_2samp(*sides, method="asymp").statistic, abs=1e-12)
+    expected = [
+        stats.ks_2samp(*pair, method="asymp").statistic for pair in zip(*ordered, strict=True)
+    ]
+    assert found == pytest.approx(
+        [expected[2], np.nan, expected[0], expected[1]], abs=1e-12, nan_ok=True
+    )
+    assert len(stored.sample(3).points) == 0
+    np.testing.assert_array_equal(stored.sample(1).points, np.unique(sides[0][:, 1]))
 
 
 def test_p_values_of_ks_are_those_of_the_exact_law() -> None:
