@@ -14,6 +14,7 @@ from storage import models, releases, rollouts
 from storage.bundles import BundleError, read_bundle
 from storage.candidates import Candidate
 from storage.database import reading
+from storage.kill_points import reach
 from storage.pointers import Former, read_pointer
 from tasks.artifacts import show_rollout
 from tasks.release import Released, carry_out, give_up, promote, wait_for_servers
@@ -73,6 +74,7 @@ def begin_stage(run: Run, version: int, stage: Stage, reason: str) -> Released:
             if begun is not None:
                 _close(connection, run, begun, version, reason)
             _enter(connection, run, row, champion, stage, reason, pointer.generation)
+        reach("rollout.stage_begun")
     # Else a try before this one has begun it.
     return carry_out_stage(run)
 
@@ -137,6 +139,7 @@ def carry_out_stage(run: Run) -> Released:
             )  # fmt: skip
         except releases.StaleReleaseError:
             return lose(run, stage, read_pointer(run.store, run.name))
+        reach("rollout.candidate_pointed")
     elif pointer.candidate != candidate:
         return lose(run, stage, pointer)
     refusal = wait_for_servers(run, stage.generation)
@@ -150,6 +153,7 @@ def carry_out_stage(run: Run) -> Released:
         )
         run.alert(connection, alert, str(stage.generation))
         history = rollouts.history(connection, run.name, 20)
+    reach("rollout.stage_open")
     show_rollout(run, history)
     return Released(stage.generation, stage.stage, stage.reason)
 
@@ -206,4 +210,5 @@ def finish_rollout(run: Run, stage: Row[Any], reason: str) -> Released:
             connection, run.name, stage.version, stage.bundle, "canary", reason, run.now,
             pointer.generation,
         )  # fmt: skip
+    reach("rollout.passed")
     return carry_out(run, generation, stage.version, stage.bundle, "canary", reason)

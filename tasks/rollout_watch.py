@@ -15,6 +15,7 @@ from learning.rollout import StageVerdict, judge_stage, stages_of
 from storage import models, releases, rollouts
 from storage.bundles import BundleError
 from storage.database import reading
+from storage.kill_points import reach
 from storage.pointers import read_pointer
 from tasks.artifacts import show_rollout
 from tasks.probation import PROBATION, end_probation
@@ -101,6 +102,7 @@ def judge(run: Run, stage: Row[Any], errors: str | None) -> StageVerdict:
         evidence = {**verdict.numbers, "looked": asdict(looked), "looks": looks}
         rollouts.note_seen(connection, stage.id, verdict.reason, evidence)
         history = rollouts.history(connection, run.name, 20)
+    reach("rollout.evidence_kept")
     show_rollout(run, history)
     return verdict
 
@@ -123,6 +125,7 @@ def roll_back_probation(run: Run, probation: Row[Any], reason: str) -> Released:
                 connection, run.name, probation.against, probation.against_bundle, "rollback",
                 reason, run.now, 0 if pointer is None else pointer.generation,
             )  # fmt: skip
+        reach("rollout.way_back_begun")
     else:
         generation = mine.generation
     released = carry_out(

@@ -10,6 +10,7 @@ from learning import alert_rollout
 from learning.alert import Alert
 from storage import models, releases, rollouts
 from storage.candidates import Candidate
+from storage.kill_points import reach
 from storage.pointers import Former, Pointer, read_pointer
 from tasks.artifacts import show_rollout
 from tasks.release import Released, wait_for_servers
@@ -24,6 +25,7 @@ def withdraw(run: Run, stage: Row[Any], reason: str) -> Released:
     with run.commit() as connection:
         generation = _end_failed(connection, run, stage, reason, pointer)
         history = rollouts.history(connection, run.name, 20)
+    reach("rollout.failed")
     _take_away(run, generation, Former(str(stage.version), stage.bundle), reason)
     show_rollout(run, history)
     return Released(generation, "refused", reason)
@@ -91,6 +93,7 @@ def _take_away(run: Run, generation: int, about: Former, reason: str) -> None:
     releases.point(
         run.store, run.name, generation, served, "withdrawn", "canary", reason, about=about
     )
+    reach("rollout.candidate_withdrawn")
     wait_for_servers(run, generation)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from settings import Settings
-from tests.factories import bootstrap, small_settings
+from tests.factories import bootstrap, serve_rows, small_rows, small_settings, tick
+from tests.tasks.staged import POLICY, quiet
 
 
 @pytest.fixture
@@ -37,6 +38,24 @@ def championed(championed_home: Path, tmp_path: Path) -> Settings:
     """Settings of a copy of that home."""
     shutil.copytree(championed_home, tmp_path / "home")
     return small_settings(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def shadowed_home(championed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home where version 2 won at the gate on a turned world and is in the shadow of 1."""
+    home = tmp_path_factory.mktemp("shadowed") / "home"
+    shutil.copytree(championed_home, home)
+    settings = small_settings(home, rollout=POLICY)
+    serve_rows(settings, small_rows(400, 350, turned=True), "1")
+    assert tick(settings, 750)["challenger"]["outcome"] == "shadow"
+    return home
+
+
+@pytest.fixture
+def shadowed(shadowed_home: Path, tmp_path: Path) -> Settings:
+    """Settings of a copy of that home; nothing is trained from here on."""
+    shutil.copytree(shadowed_home, tmp_path / "home")
+    return quiet(tmp_path / "home")
 
 
 class PowerCutError(BaseException):

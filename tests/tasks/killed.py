@@ -215,7 +215,9 @@ OWN = {
     **{name: RECORD for name in kill_points.POINTS if name.startswith("register.")},
     **{name: TOLD for name in kill_points.POINTS if name.startswith("alert.")},
 }
-LOOP = tuple(name for name in kill_points.POINTS if name not in IN_SERVERS)
+# Points of a rollout, which takes several turns: see tests/tasks/test_rollout_kill.py.
+IN_ROLLOUT = tuple(name for name in kill_points.POINTS if name.startswith("rollout."))
+LOOP = tuple(name for name in kill_points.POINTS if name not in {*IN_SERVERS, *IN_ROLLOUT})
 
 
 def scenario_of(point: str, is_short: bool = False) -> Scenario:

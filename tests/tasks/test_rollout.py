@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +9,10 @@ import pytest
 from settings import Settings
 from storage.database import reading
 from storage.ledger_check import check
-from storage.pointers import Acknowledgement, Pointer, acknowledge, read_pointer
-from storage.tables import alerts, models, releases, rollouts
+from storage.pointers import Acknowledgement, acknowledge
+from storage.tables import alerts, releases
 from tasks import rollout, withdrawal
-from tasks.reconcile import reconcile
 from tasks.rollback import roll_back
-from tasks.rollout_watch import watch_rollout
 from tasks.servers import watch_servers
 from tests.factories import (
     drop,
@@ -29,77 +25,17 @@ from tests.factories import (
 )
 from tests.factories_releases import server
 from tests.tasks.conftest import PowerCutError
-
-POLICY: dict[str, Any] = {
-    "shadow": "60 rows",
-    "canary": "30 rows",
-    "canary_share": 0.5,
-    "probation": "200 rows",
-    "confidence": 0.99,
-}
-
-
-@pytest.fixture(scope="module")
-def shadowed_home(championed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home where version 2 won at the gate on a turned world and is in the shadow of 1."""
-    home = tmp_path_factory.mktemp("shadowed") / "home"
-    shutil.copytree(championed_home, home)
-    settings = small_settings(home, rollout=POLICY)
-    serve_rows(settings, small_rows(400, 350, turned=True), "1")
-    assert tick(settings, 750)["challenger"]["outcome"] == "shadow"
-    return home
-
-
-@pytest.fixture
-def shadowed(shadowed_home: Path, tmp_path: Path) -> Settings:
-    """Settings of a copy of that home; nothing is trained from here on."""
-    shutil.copytree(shadowed_home, tmp_path / "home")
-    return quiet(tmp_path / "home")
-
-
-def quiet(home: Path, **rules: Any) -> Settings:
-    """Settings of a home whose loop trains nothing by itself."""
-    retrain = {"on_drift": False, "on_performance": False, "volume_rows": None}
-    return small_settings(home, rollout={**POLICY, **rules}, retrain=retrain)
-
-
-def watch(settings: Settings, row: int) -> dict[str, Any]:
-    """One look at the rollout when row number ``row`` has just happened."""
-    with small_run(settings, row, "monitor") as run:
-        reconcile(run)
-        return watch_rollout(run) or {}
-
-
-def pointer_of(settings: Settings) -> Pointer:
-    pointer = read_pointer(settings.store, "small")
-    assert pointer is not None
-    return pointer
-
-
-def story(settings: Settings) -> list[tuple[str, int, str]]:
-    return [(row.stage, row.version, row.state) for row in rows_of(settings, rollouts)]
-
-
-def acts(settings: Settings) -> list[tuple[int, int, str]]:
-    return [(row.generation, row.version, row.state) for row in rows_of(settings, releases)]
-
-
-def states(settings: Settings) -> list[str]:
-    return [row.state for row in rows_of(settings, models)]
-
-
-def told(settings: Settings) -> list[str]:
-    words = ("shadow", "canary", "probation", "promoted", "rolled")
-    return [row.kind for row in rows_of(settings, alerts) if row.kind.startswith(words)]
-
-
-def promoted(settings: Settings) -> None:
-    """Let version 2 pass shadow and canary on rows of the turned world."""
-    serve_rows(settings, small_rows(750, 80, turned=True), "1")
-    watch(settings, 830)
-    serve_rows(settings, small_rows(830, 40, turned=True), "2")
-    watch(settings, 870)
-    assert pointer_of(settings).version == "2"
+from tests.tasks.staged import (
+    POLICY,
+    acts,
+    pointer_of,
+    promoted,
+    quiet,
+    states,
+    story,
+    told,
+    watch,
+)
 
 
 def test_shadow_then_canary_then_full_then_probation(shadowed: Settings) -> None:
