@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,26 +33,53 @@ def read_arrow(content: bytes, schema: BatchSchema) -> Rows:
     return rows_of(table, schema)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What the columns of a stream mean: clients send the same ones again and again.
+
+    ``numbers`` are the columns of the numeric features where all become one matrix in a single
+    step, else None.
+    """
+
+    columns: Any
+    places: Mapping[str, int]
+    numbers: Sequence[int] | None
+
+
 def rows_of(table: Any, schema: BatchSchema) -> Rows:
     """The rows of a table whose columns are features, ``key``, ``event_time``, ``prediction_id``.
 
     Raises ApiError 422.
     """
     check_length(table.num_rows)
-    names = table.column_names
+    plan = schema.arrow_plan
+    if plan is None or not plan.columns.equals(table.schema):
+        plan = schema.arrow_plan = _plan(table.schema, schema)
+
+    def column(name: str) -> Any:
+        return table.column(plan.places[name]) if name in plan.places else None
+
+    rows = Rows(_numbers(table, plan, schema), [], [])
+    rows.check_numbers(schema)
+    for place in schema.text_places:
+        _add_texts(rows, column(schema.names[place]), place, schema)
+    asides = [None if name in schema.names else _aside(column(name), name) for name in ASIDE]
+    add_asides(rows, *asides)
+    return rows
+
+
+def _plan(columns: Any, schema: BatchSchema) -> Plan:
+    names = columns.names
     if len(set(names)) != len(names):
         raise ApiError(422, "invalid_columns", "columns: expected each name once")
     known = {*schema.names, *ASIDE}
     if not known.issuperset(names):
         raise unknown_feature(dict.fromkeys(n for n in names if n not in known), schema.names)
-    columns = dict(zip(names, table.columns, strict=True))
-    rows = Rows(_numbers(table, columns, schema), [], [])
-    rows.check_numbers(schema)
-    for place in schema.text_places:
-        _add_texts(rows, columns.get(schema.names[place]), place, schema)
-    asides = [None if name in schema.names else _aside(columns, name) for name in ASIDE]
-    add_asides(rows, *asides)
-    return rows
+    places = {name: place for place, name in enumerate(names)}
+    wanted = [places.get(schema.names[place]) for place in schema.number_places]
+    found = [place for place in wanted if place is not None]
+    is_at_once = all(columns.field(place).type in AT_ONCE for place in found)
+    return Plan(columns, places, found if found == wanted and found and is_at_once else None)
 
 
 def _table(content: bytes) -> Any:
@@ -69,14 +97,14 @@ def _table(content: bytes) -> Any:
     return table
 
 
-def _numbers(table: Any, columns: dict[str, Any], schema: BatchSchema) -> Any:
-    names = [schema.names[place] for place in schema.number_places]
-    if names and all(name in columns and columns[name].type in AT_ONCE for name in names):
-        batches = table.select(names).to_batches()
-        parts = [batch.to_tensor(null_to_nan=True).to_numpy() for batch in batches]
-        numbers = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return numbers if numbers.dtype == np.float32 else numbers.astype(np.float64)
-    return _numbers_singly(columns, schema, table.num_rows)
+def _numbers(table: Any, plan: Plan, schema: BatchSchema) -> Any:
+    if plan.numbers is None:
+        columns = {name: table.column(place) for name, place in plan.places.items()}
+        return _numbers_singly(columns, schema, table.num_rows)
+    batches = table.select(plan.numbers).to_batches()
+    parts = [batch.to_tensor(null_to_nan=True).to_numpy() for batch in batches]
+    numbers = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return numbers if numbers.dtype == np.float32 else numbers.astype(np.float64)
 
 
 def _numbers_singly(columns: dict[str, Any], schema: BatchSchema, n_rows: int) -> Any:
@@ -139,8 +167,7 @@ def _distinct(column: Any, name: str) -> tuple[list[Any], Any]:
     return values, indices
 
 
-def _aside(columns: dict[str, Any], name: str) -> Sequence[Any] | None:
-    column = columns.get(name)
+def _aside(column: Any, name: str) -> Sequence[Any] | None:
     if column is None or types.is_null(column.type):
         return None
     if types.is_timestamp(column.type) and name == "event_time":

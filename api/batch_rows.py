@@ -43,6 +43,9 @@ class BatchSchema:
         places = range(len(self.features))
         self.number_places = [place for place in places if features[place].kind == "numeric"]
         self.text_places = [place for place in places if features[place].kind != "numeric"]
+        self.number_runs = _runs(self.number_places)
+        # What was found out about the columns of the last Arrow stream (`api.batch_arrow`).
+        self.arrow_plan: Any = None
         self._number_index = np.array(self.number_places, dtype=np.intp)
         self._codes = {place: _exact_codes(features[place]) for place in self.text_places}
         self._single = {place: RowEncoder((features[place],)) for place in self.text_places}
@@ -64,6 +67,18 @@ class BatchSchema:
                         found[index] = MISSING_CODE
                         wrong[index] = str(error)
         return np.array(found, dtype=np.float32), wrong
+
+
+def _runs(places: Sequence[int]) -> list[tuple[slice, slice]]:
+    """Adjoining places as slices, which copy quickly, each with the slice of their order."""
+    runs: list[tuple[slice, slice]] = []
+    for index, place in enumerate(places):
+        if runs and runs[-1][0].stop == place:
+            to, of = runs[-1]
+            runs[-1] = slice(to.start, place + 1), slice(of.start, index + 1)
+        else:
+            runs.append((slice(place, place + 1), slice(index, index + 1)))
+    return runs
 
 
 def _exact_codes(feature: FeatureSpec) -> dict[Any, float]:
@@ -120,7 +135,8 @@ class Rows:
         if not schema.text_places:
             return np.ascontiguousarray(self.numbers, dtype=np.float32)
         whole = np.empty((len(self), len(schema.names)), dtype=np.float32)
-        whole[:, schema.number_places] = self.numbers
+        for to, of in schema.number_runs:
+            whole[:, to] = self.numbers[:, of]
         for place, column in zip(schema.text_places, self.codes, strict=True):
             whole[:, place] = column
         return whole
