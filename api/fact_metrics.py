@@ -16,6 +16,7 @@ PLAIN = {
     "is_below_floor": ("live_below_floor", "1 while the loop finds live performance too low."),
     "live_rows": ("live_metric_rows", "Labelled predictions that the live metric rests on."),
     "age_limit_seconds": ("model_age_limit_seconds", "Age at which the policy retrains."),
+    "every_seconds": ("loop_every_seconds", "From one turn of the loop to the next."),
     "n_quarantined": ("quarantined_rows", "Refused rows that wait for a person."),
 }
 AGES = {

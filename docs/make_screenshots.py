@@ -1,82 +1,136 @@
-"""Pictures of the status page as it looks now, by a browser: `python docs/make_screenshots.py`.
+"""Pictures of the status page and of a Prefect run, as the README and the documentation show them.
 
-It opens a page that is already running (`make up`) and needs Chromium. The token, if it asks for
-one, is read from the terminal.
+They are of a real story: the home folder that `perennial demo` left. The status page, the API and
+the Prefect server are started on it, opened in Chromium, and ended:
+
+    perennial demo
+    python docs/make_screenshots.py
 """
 
 from __future__ import annotations
 
 import argparse
-import getpass
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+import httpx
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-FOLDER = Path(__file__).parent / "pictures"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
-WAIT_MS = 60_000
+from operate import stack_services as services
+from operate.processes import Processes
+from operate.stack_host import free_port
+from settings import Settings, get_settings
+
+FOLDER = Path(__file__).parent / "images"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+WAIT_MS = 120_000
+COLOURS = 128  # flat pages lose nothing by it, and are a third of the size
+DRAWN = (
+    "() => [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
+    ".every(chart => chart.querySelector('.main-svg'))"
+    " && !document.querySelector('[data-testid=stSkeleton]')"
+)
 
 
-def settle(page: Page) -> None:
-    """Wait until the script has ended and its figures are drawn."""
-    page.wait_for_selector(
-        "[data-testid=stApp][data-test-script-state=notRunning]", timeout=WAIT_MS
-    )
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
-        ".every(chart => chart.querySelector('.main-svg'))"
-    )
+def settings_of(home: Path) -> Settings:
+    """Settings of a demo's home, on free ports; nobody signs in, for nobody else can reach it."""
+    problems = sorted(path.stem for path in (home / "problems").glob("*.yaml"))
+    if not problems or not (home / "perennial.db").is_file():
+        sys.exit(f"{home}: found no story; `perennial demo` tells one and leaves it there")
+    changes: dict[str, Any] = {
+        "home": home,
+        "problems": home / "problems",
+        "active": tuple(problems),
+        "clock": home / "clock",
+        "api_insecure": True,
+        **{f"{part}_port": free_port() for part in ("api", "ui", "prefect", "mlflow")},
+    }
+    return Settings(_env_file=None).model_copy(update=changes)  # type: ignore[call-arg]
 
 
-def sign_in(page: Page) -> None:
-    """Give the page the token that it asks for, if it does."""
-    field = page.get_by_label("Token")
-    if field.count():
-        field.fill(getpass.getpass("Token (scope read): "))
-        page.get_by_role("button", name="Sign in").click()
-        page.get_by_test_id("stSidebarNav").wait_for(timeout=WAIT_MS)
-        settle(page)
+@contextmanager
+def opened(settings: Settings) -> Iterator[Page]:
+    """A window of a browser while everything runs."""
+    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if browser is None:
+        sys.exit(f"found no browser; expected one of {', '.join(BROWSERS)}")
+    with Processes(settings.home / "logs") as running, sync_playwright() as playwright:
+        for part in (services.prefect_service, services.api_service, services.ui_service):
+            running.start(part(settings))
+        running.wait_ready()
+        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = chromium.new_page(viewport=DESKTOP, color_scheme="light")
+        page.set_default_timeout(WAIT_MS)
+        yield page
+        chromium.close()
+
+
+def keep(page: Page, name: str) -> None:
+    """What the window shows, with few colours."""
+    picture = Image.open(BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
+    path = FOLDER / f"{name}.png"
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    sys.stdout.write(f"{path}: {path.stat().st_size / 1000:.0f} kB\n")
+
+
+def of_status_page(page: Page, base: str, title: str, size: dict[str, int], name: str) -> None:
+    """One page of the status page."""
+    page.set_viewport_size(size)
+    page.goto(f"{base}/{title.lower()}")
+    page.get_by_role("heading", name=title, exact=True, level=1).wait_for()
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.wait_for_function(DRAWN)
+    page.mouse.move(size["width"] / 2, 5)
+    keep(page, name)
+
+
+def newest_promotion(api: str) -> tuple[str, str]:
+    """The newest run that promoted a model: its id and its problem."""
+    states = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+    asked = {**states, "sort": "START_TIME_DESC", "limit": 200}
+    runs = httpx.post(f"{api}/flow_runs/filter", json=asked, timeout=30).raise_for_status().json()
+    for run in runs:
+        if "promoted" in run["name"]:
+            return run["id"], run["name"].split()[1]
+    sys.exit("no run of this story promoted a model")
+
+
+def of_prefect(page: Page, api: str) -> None:
+    """The run with its steps, and two of the artifacts that it left."""
+    base = api.removesuffix("/api")
+    run, problem = newest_promotion(api)
+    page.set_viewport_size(DESKTOP)
+    page.goto(f"{base}/runs/flow-run/{run}")
+    page.locator("#artifacts").click()
+    page.get_by_text(f"{problem}-gate", exact=True).last.wait_for()
+    page.wait_for_timeout(2000)  # the canvas of steps says nothing about when it is drawn
+    keep(page, "prefect-run")
+    for key in ("gate", "drift"):
+        page.goto(f"{base}/artifacts/key/{problem}-{key}")
+        page.get_by_role("table").first.wait_for()
+        keep(page, f"prefect-{key}")
 
 
 def main() -> None:
-    """Write a PNG of each asked page."""
+    """Write all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pages", nargs="*", default=["Overview", "Performance", "Drift"])
-    parser.add_argument("--url", default="http://127.0.0.1:8501")
-    parser.add_argument("--problem", help="where several are active")
-    parser.add_argument("--size", choices=SIZES, default="desktop")
-    parser.add_argument("--dark", action="store_true")
-    asked = parser.parse_args()
-    browser = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if browser is None:
-        parser.error(f"found no browser; expected one of {', '.join(NAMES)}")
+    usual = get_settings().home / "demo" / "maintenance"
+    parser.add_argument("home", nargs="?", type=Path, default=usual, help="what a demo left")
+    settings = settings_of(parser.parse_args().home.resolve())
     FOLDER.mkdir(exist_ok=True)
-    width, height = SIZES[asked.size]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        page = chromium.new_page(
-            viewport={"width": 1280, "height": height},
-            color_scheme="dark" if asked.dark else "light",
-        )
-        page.goto(asked.url)
-        page.get_by_role("heading", level=1).wait_for(timeout=WAIT_MS)
-        settle(page)
-        sign_in(page)
-        if asked.problem:
-            page.get_by_role("combobox", name="Problem").click()
-            page.get_by_role("option", name=asked.problem, exact=True).click()
-            settle(page)
-        for title in asked.pages:
-            page.set_viewport_size({"width": 1280, "height": height})
-            page.get_by_test_id("stSidebarNav").get_by_role("link", name=title).click()
-            page.get_by_role("heading", name=title, exact=True, level=1).wait_for(timeout=WAIT_MS)
-            page.set_viewport_size({"width": width, "height": height})
-            settle(page)
-            path = FOLDER / f"{title.lower()}-{asked.size}{'-dark' if asked.dark else ''}.png"
-            page.screenshot(path=path, animations="disabled")
-        chromium.close()
+    with opened(settings) as page:
+        base = services.ui_url(settings)
+        for title in ("Overview", "Performance", "Drift", "Releases"):
+            of_status_page(page, base, title, DESKTOP, f"status-{title.lower()}")
+        of_status_page(page, base, "Overview", PHONE, "status-phone")
+        of_prefect(page, services.prefect_api_url(settings))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from tasks.ingest_named import FileRefusedError
 from tasks.notify import deliver_alerts
 from tasks.reconcile import reconcile
 from tasks.rollback import RollbackError
-from tasks.run import BusyError, Run, is_covered, loop_run
+from tasks.run import BusyError, Run, is_covered, is_too_early, loop_run
 
 # Their messages say all that there is to know; a traceback would hide it.
 TOLD = (
@@ -80,6 +80,8 @@ def _one(
     due = _scheduled_for()
     if due is not None and is_covered(settings, problem, flow, due):
         return {"skipped": f"the run due at {due:%H:%M:%S} is covered by a later one"}
+    if due is not None and is_too_early(settings, problem, flow, due):
+        return {"skipped": "its file wants a turn less often (every)"}
     deadline = time.monotonic() + (PATIENCE_SECONDS if _is_wanted() else 0.0)
     while True:
         try:

@@ -73,9 +73,13 @@ def metric_chart(
     if band is not None:
         low, high = (np.asarray(side, dtype=np.float64) for side in band)
         axes.fill_between(when, low, high, alpha=0.25, linewidth=0)
+        if len(when) == 1:  # whose band has no width
+            axes.vlines(when, low, high, alpha=0.5)
+    if len(when) == 1:  # else the axis would span years
+        axes.set_xlim(when[0] - np.timedelta64(1, "h"), when[0] + np.timedelta64(1, "h"))
     if limit is not None:
         axes.axhline(limit, color="tab:red", linestyle="--", linewidth=1, label="limit")
-    axes.legend(loc="upper left", fontsize=8)
+    axes.legend(loc="best", fontsize=8)
     axes.grid(alpha=0.3)
     locator = axes.xaxis.get_major_locator()
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -63,6 +64,7 @@ __all__ = [
 
 Task = Literal["binary", "multiclass", "regression"]
 FeatureKind = Literal["numeric", "categorical"]
+SHORTEST_TURN, LONGEST_TURN = timedelta(seconds=5), timedelta(days=31)
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
 
 
@@ -121,6 +123,9 @@ class Problem(Section):
     drop: tuple[str, ...] = Field((), description="columns that are never features")
     features: tuple[Feature, ...] = Field((), description="empty: inferred from the first batch")
     sources: tuple[Source, ...] = Field(("inbox", "feedback"), description="where rows come from")
+    every: Span = Field(
+        Span.parse("30s"), description="from one turn of the loop to the next; 5s to 31d"
+    )
     label_delay: Span = Field(Span.parse(0), description="from event to label: 500 rows, or 7d")
     max_ahead: Span | None = Field(
         Span.parse("1d"),
@@ -186,6 +191,13 @@ class Problem(Section):
     def outside(self) -> tuple[Outside, ...]:
         """The sources that are read outside of Perennial."""
         return tuple(source for source in self.sources if not isinstance(source, str))
+
+    @field_validator("every")
+    @classmethod
+    def _check_every(cls, value: Span) -> Span:
+        if value.time is None or not SHORTEST_TURN <= value.time <= LONGEST_TURN:
+            raise ValueError(f"found {value}; expected a time of 5s to 31d, such as 30s or 1h")
+        return value
 
     @field_validator("max_ahead")
     @classmethod

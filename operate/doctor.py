@@ -23,7 +23,7 @@ from storage.bundles import BundleError, read_bundle
 from storage.channels import Channel, find_channel
 from storage.database import open_engine, reading
 from storage.pointers import acknowledgements, read_pointer
-from storage.problems import ProblemError, load_problem, problem_folders
+from storage.problems import ProblemError, every_of, load_problem, problem_folders
 from storage.runs import last_runs
 from tasks.senders import senders_of
 
@@ -165,7 +165,8 @@ def _loop(settings: Settings, name: str) -> Finding:
     if last["state"] == "failed":
         return Finding(check, "problem", str(last["reason"]), "see the worker's log")
     minutes = (datetime.now(UTC) - last["started_at"]).total_seconds() / 60
-    if minutes > STALE_MINUTES:
+    every = every_of(name, problem_folders(settings)).total_seconds() / 60
+    if minutes > STALE_MINUTES + 2 * every:
         return Finding(check, "warning", f"last run {minutes:.0f} minutes ago", "start `make up`")
     return Finding(check, "ok", f"last run {minutes:.1f} minutes ago")
 

@@ -19,10 +19,12 @@ from uuid import UUID
 
 import yaml
 
+from learning.turns import LOOP, USUAL, shortest
 from operate.stack_automations import ensure_automations
 from operate.worker import configure
 from operate.worker_child import SET_DIRECTORY
-from settings import CHECKOUT, get_settings
+from settings import CHECKOUT, Settings, get_settings
+from storage.problems import every_of, problem_folders
 
 WAIT_SECONDS = 120.0
 # Imported, beside the standard library, for the types of parameters.
@@ -79,7 +81,7 @@ async def deploy(file: Path) -> list[str]:
     """Wait for the server, then create or update pools and deployments; returns their names."""
     from prefect.client.orchestration import get_client
 
-    entries = read_deployments(file)
+    entries = [as_often_as_asked(entry, get_settings()) for entry in read_deployments(file)]
     async with get_client() as client:
         await _wait_for_server(client)
         for pool in {str(entry["work_pool"]["name"]) for entry in entries}:
@@ -90,6 +92,23 @@ async def deploy(file: Path) -> list[str]:
         }
         await ensure_automations(client, made)
     return [str(entry["name"]) for entry in entries]
+
+
+def as_often_as_asked(entry: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The loop's deployment with a schedule that comes as often as a problem file asks for."""
+    if entry["name"] != LOOP:
+        return entry
+    folders = problem_folders(settings)
+    seconds = shortest(every_of(name, folders) for name in settings.active).total_seconds()
+    usual = USUAL.total_seconds()
+    if seconds == usual:
+        return entry
+    changed = {"interval": seconds, "slug": f"every-{seconds:.0f}-seconds"}
+    schedules = [
+        {**one, **changed} if one.get("interval") == usual else one
+        for one in entry.get("schedules") or ()
+    ]
+    return {**entry, "schedules": schedules}
 
 
 async def _wait_for_server(client: Any) -> None:

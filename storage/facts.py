@@ -69,6 +69,7 @@ def _of_versions(connection: Connection, problem: str) -> Facts:
         versions=tuple(sorted((str(state), int(n)) for state, n in counts)),
         champion_trained=None if trained is None else trained.timestamp(),
         age_limit_seconds=(asked or {}).get("max_age_seconds"),
+        every_seconds=(asked or {}).get("every_seconds"),
     )
 
 

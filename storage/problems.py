@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 import problems
 from learning.problem import Problem
+from learning.turns import USUAL
 from settings import Settings
 from storage.problem_text import problem_text
 
@@ -98,6 +100,14 @@ def read_problem(path: Path) -> Problem:
             "rename one of them"
         )
     return problem
+
+
+def every_of(name: str, folders: Sequence[Path]) -> timedelta:
+    """How often the loop takes a problem up; as usual where its file cannot be read."""
+    try:
+        return load_problem(name, folders).every.time or USUAL
+    except ProblemError:
+        return USUAL
 
 
 def write_problem(problem: Problem, folder: Path) -> Path:

@@ -49,3 +49,4 @@ class Facts:
     age_limit_seconds: float | None = None
     versions: tuple[tuple[str, int], ...] = ()
     n_quarantined: int | None = None
+    every_seconds: float | None = None

@@ -9,11 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from loguru import logger
-from prefect.artifacts import (
-    create_image_artifact,
-    create_link_artifact,
-    create_markdown_artifact,
-)
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.context import FlowRunContext
 from sqlalchemy import Row
 
@@ -37,12 +33,15 @@ def artifact_key(problem: str, key: str) -> str:
     return re.sub(r"[^a-z0-9-]", "-", f"{problem}-{key}")
 
 
-def show(run: Run, key: str, markdown: str) -> None:
-    """Leave a markdown artifact with the flow run; a failing Prefect server is no failure here."""
+def show(run: Run, key: str, markdown: str, about: str) -> None:
+    """Leave a markdown artifact with the flow run; a failing Prefect server is no failure here.
+
+    ``about`` says in one sentence what it is or found: lists show it.
+    """
     if FlowRunContext.get() is None:
         return
     try:
-        create_markdown_artifact(markdown, key=artifact_key(run.name, key))
+        create_markdown_artifact(markdown, key=artifact_key(run.name, key), description=about)
     except Exception as error:
         logger.warning("{}: artifact {} was not kept: {}", run.name, key, type(error).__name__)
 
@@ -57,21 +56,22 @@ def show_link(run: Run, key: str, path: str) -> None:
     link = f"{base}/problems/{run.name}/drift/report"
     try:
         create_link_artifact(
-            link, link_text=f"Evidently report ({path})", key=artifact_key(run.name, key)
+            link,
+            link_text=f"Evidently report ({path})",
+            key=artifact_key(run.name, key),
+            description="Evidently's report of the newest check, as the API serves it.",
         )
     except Exception as error:
         logger.warning("{}: artifact {} was not kept: {}", run.name, key, type(error).__name__)
 
 
-def show_image(run: Run, key: str, png: bytes, description: str) -> None:
-    """Leave a picture, which travels inside the artifact: nothing else has to serve it."""
-    if FlowRunContext.get() is None:
-        return
+def show_image(run: Run, key: str, png: bytes, about: str) -> None:
+    """Leave a picture, which travels inside the artifact: nothing else has to serve it.
+
+    In Markdown, for an artifact of the kind image prints its address below: all of the picture.
+    """
     url = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    try:
-        create_image_artifact(url, key=artifact_key(run.name, key), description=description)
-    except Exception as error:
-        logger.warning("{}: artifact {} was not kept: {}", run.name, key, type(error).__name__)
+    show(run, key, f"![{about}]({url})", about)
 
 
 def sparkline(values: Sequence[float | None]) -> str:
@@ -117,7 +117,7 @@ def show_drift(
             f"| {sparkline([*past[row.name], row.effect])} "
             f"| {row.p_adjusted:.2g} | {'yes' if row.is_drifted else ''} |"
         )
-    show(run, "drift", "\n".join(lines))
+    show(run, "drift", "\n".join(lines), result.reason)
 
 
 def _past_effects(before: Sequence[Row[Any]]) -> dict[str, list[float | None]]:
@@ -135,7 +135,7 @@ def show_joint(run: Run, result: JointDrift) -> None:
     if result.given_away_by:
         lines += ["| feature | AUC lost without it |", "|---|---|"]
         lines += [f"| {cell(name)} | {loss:.3f} |" for name, loss in result.given_away_by]
-    show(run, "drift-joint", "\n".join(lines))
+    show(run, "drift-joint", "\n".join(lines), result.reason)
 
 
 def show_performance(run: Run, result: PerformanceResult, label_share: float | None) -> None:
@@ -163,7 +163,7 @@ def show_performance(run: Run, result: PerformanceResult, label_share: float | N
             f"| {'**yes**' if part.is_below_floor else ''} |"
             for part in result.slices
         ]
-    show(run, "performance", "\n".join(lines))
+    show(run, "performance", "\n".join(lines), result.reason)
 
 
 def show_estimate(run: Run, result: EstimateResult, settled: Sequence[Row[Any]]) -> None:
@@ -178,13 +178,13 @@ def show_estimate(run: Run, result: EstimateResult, settled: Sequence[Row[Any]])
             f"| {row.error:+.3f} | {'yes' if row.is_covered else '**no**'} "
             f"| {row.realised_rows} | {row.model_version} |"
         )
-    show(run, "estimate", "\n".join(lines))
+    show(run, "estimate", "\n".join(lines), result.reason)
 
 
 def show_decision(run: Run, decision: Decision) -> None:
     """The retrain decision in one sentence."""
     verdict = f"retrain ({decision.trigger})" if decision.go else "do not retrain"
-    show(run, "decision", f"## Decision: {verdict}\n\n{decision.reason}")
+    show(run, "decision", f"## Decision: {verdict}\n\n{decision.reason}", decision.reason)
 
 
 def show_verdict(run: Run, version: int, verdict: Verdict) -> None:
@@ -202,7 +202,7 @@ def show_verdict(run: Run, version: int, verdict: Verdict) -> None:
             for check in verdict.checks
         ),
     ]
-    show(run, "gate", "\n".join(lines))
+    show(run, "gate", "\n".join(lines), f"Version {version}: {verdict.decision.reason}")
 
 
 _OUTCOMES = {"pass": "pass", "fail": "**fail**", "unsure": "*unsure*", "skip": "not asked"}
@@ -225,7 +225,7 @@ def show_history(run: Run, releases: Sequence[Row[Any]]) -> None:
             f"| {row.generation} | {row.version} | {row.state} "
             f"| {row.started_at:%Y-%m-%d %H:%M:%S} | {cell(row.reason)} |"
         )
-    show(run, "champions", "\n".join(lines))
+    show(run, "champions", "\n".join(lines), "Who was served since when, and why.")
 
 
 def show_rollout(run: Run, stages: Sequence[Row[Any]]) -> None:
@@ -241,7 +241,7 @@ def show_rollout(run: Run, stages: Sequence[Row[Any]]) -> None:
             f"| {row.stage} | {row.version} | {row.against} | {row.state} "
             f"| {row.clock:%Y-%m-%d %H:%M:%S} | {cell(row.reason)} |"
         )
-    show(run, "rollout", "\n".join(lines))
+    show(run, "rollout", "\n".join(lines), "What was tried beside the champion, and how it went.")
 
 
 def cell(text: str) -> str:

@@ -55,6 +55,8 @@ def decide(
     state = _state(run, champion, attempts, tried, stage)
     decision = decide_retrain(evidence, run.problem, state, run.now, manual_reason)
     kept = {**decision.evidence, "champion": version, "progress": asdict(progress)}
+    if run.problem.every.time is not None:
+        kept["every_seconds"] = run.problem.every.time.total_seconds()
     if run.problem.retrain.max_age is not None and run.problem.retrain.max_age.time is not None:
         kept["max_age_seconds"] = run.problem.retrain.max_age.time.total_seconds()
     with run.commit() as connection:

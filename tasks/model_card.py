@@ -49,7 +49,8 @@ def show_card(run: Run, row: Row[Any], manifest: Manifest, mlflow_run_id: str) -
     if uri.startswith("http"):
         place = f"[run {mlflow_run_id}]({uri}/#/runs/{mlflow_run_id})"
     card = model_card(row, manifest)
-    show(run, "model-card", f"{card}\nCharts, evaluation and trials: MLflow, {place}\n")
+    text = f"{card}\nCharts, evaluation and trials: MLflow, {place}\n"
+    show(run, "model-card", text, f"How version {row.version} was trained and judged.")
 
 
 def model_card(row: Row[Any], manifest: Manifest) -> str:

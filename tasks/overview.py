@@ -45,7 +45,9 @@ def _leave(run: Run) -> None:
         *_decisions(asked),
         *_links(run, champion),
     ]
-    show(run, "overview", "\n".join(parts))
+    serves = "No model is served yet" if champion is None else f"Version {champion.version} serves"
+    about = f"{serves}; why nothing newer does, was a retrain due, and where to look on."
+    show(run, "overview", "\n".join(parts), about)
     show_history(run, history)
     _draw(run, measured)
 
@@ -129,7 +131,7 @@ def _draw(run: Run, measured: Sequence[Row[Any]]) -> None:
     except Exception as error:  # a picture that cannot be drawn is no reason to fail
         logger.warning("{}: no plot: {}: {}", run.name, type(error).__name__, error)
         return
-    show_image(run, "performance-plot", png, f"**{run.name}**: {newest.reason}")
+    show_image(run, "performance-plot", png, f"Live {newest.reason}")
 
 
 def _has_news(measured: Sequence[Row[Any]]) -> bool:

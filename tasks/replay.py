@@ -120,6 +120,7 @@ def _show(name: str, result: ReplayResult, path: Path) -> None:
         # No link: a browser opens no files of a page that came over the network.
         where = f"With its plots: the page *Replay* of the status page, or the file `{path}`."
         text = f"{markdown(result)}\n\n{where}"
-        create_markdown_artifact(text, key=artifact_key(name, "replay"))
+        about = result.advice.sentence
+        create_markdown_artifact(text, key=artifact_key(name, "replay"), description=about)
     except Exception as error:  # a failing Prefect server is no failure here
         logger.warning("{}: the replay's artifact was not kept: {}", name, type(error).__name__)

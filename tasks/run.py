@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from loguru import logger
 from prefect.context import FlowRunContext
 from prefect.exceptions import ExternalSignal
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,12 +19,13 @@ from learning import alert_text
 from learning.alert import Alert
 from learning.problem import Problem
 from learning.rows import Schema
+from learning.turns import LOOP, is_early
 from settings import Settings, get_settings
 from storage.database import open_engine, reading, upgrade, writing
 from storage.kill_points import arm, reach
 from storage.leases import Lease, LeaseLostError, acquire, fence, kept
 from storage.outbox import phase_told, post
-from storage.problems import load_problem, problem_folders
+from storage.problems import every_of, load_problem, problem_folders
 from storage.runs import (
     abandon_dead_runs,
     commit_step,
@@ -233,6 +235,21 @@ def is_covered(settings: Settings, problem: str, flow: str, due: datetime) -> bo
 
     After downtime the late runs all arrive at once; the first does the work, the rest are covered.
     """
+    last = _last_done(settings, problem, flow)
+    return last is not None and last.started_at > due
+
+
+def is_too_early(settings: Settings, problem: str, flow: str, due: datetime) -> bool:
+    """Whether a scheduled turn of the loop comes before the problem's file wants one."""
+    if flow != LOOP:
+        return False
+    every = every_of(problem, problem_folders(settings))
+    last = _last_done(settings, problem, flow)
+    return is_early(every, None if last is None else last.started_at, due)
+
+
+def _last_done(settings: Settings, problem: str, flow: str) -> Row[Any] | None:
+    """The last run of a flow, if it did its work; None where the database is away."""
     try:
         engine = open_engine(settings.sql_url)
         try:
@@ -241,5 +258,5 @@ def is_covered(settings: Settings, problem: str, flow: str, due: datetime) -> bo
         finally:
             engine.dispose()
     except SQLAlchemyError:
-        return False
-    return last is not None and last.state == "done" and last.started_at > due
+        return None
+    return last if last is not None and last.state == "done" else None

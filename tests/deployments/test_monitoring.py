@@ -70,7 +70,7 @@ def every_number() -> str:
     metrics.refused("sha")
     metrics.labelled({"churn": [Figure("1", 10, 0.9, 0.8, 0.7)]})
     facts = Facts(
-        1.0, 0.2, True, "auc", 0.8, 0.7, 0.9, 0.6, 100, False, 2.0, 3.0, (("champion", 1),), 4
+        1.0, 0.2, True, "auc", 0.8, 0.7, 0.9, 0.6, 100, False, 2.0, 3.0, (("champion", 1),), 4, 30.0
     )
     return metrics.text(5, 6.0, {"churn": facts}).decode()
 

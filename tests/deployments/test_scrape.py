@@ -41,8 +41,8 @@ def fill(settings: Settings) -> None:
             "floor": 0.5, "n_rows": 90, "is_below_floor": False, "metrics": {},
             "measured_at": NOW}  # fmt: skip
     run = {"flow": "continual", "epoch": 1, "state": "done", "started_at": NOW, "ended_at": NOW}
-    asked = {"kind": "retrain", "go": False, "evidence": {"max_age_seconds": 60.0},
-             "decided_at": NOW}  # fmt: skip
+    evidence = {"max_age_seconds": 60.0, "every_seconds": 30.0}
+    asked = {"kind": "retrain", "go": False, "evidence": evidence, "decided_at": NOW}
     model = {"version": 1, "state": "champion", "metrics": {},
              "trained_at": NOW - timedelta(hours=2)}  # fmt: skip
     rows = ((drift_results, drift), (performance_metrics, live), (runs, run), (decisions, asked),

@@ -31,11 +31,27 @@ def small(tmp_path: Path) -> Settings:
     return small_settings(tmp_path / "home")
 
 
-def scheduled(settings: Settings, due: datetime, by_schedule: bool = True) -> dict[str, Any]:
+def scheduled(
+    settings: Settings, due: datetime, by_schedule: bool = True, name: str = "ingest"
+) -> dict[str, Any]:
     """What a flow run gives that the scheduler, or a person, wanted at a time."""
     flow_run = FlowRun(flow_id=uuid4(), auto_scheduled=by_schedule, expected_start_time=due)
     with FlowRunContext.model_construct(flow_run=flow_run):
-        return _one("ingest", "small", None, lambda _run: {"worked": True}, settings)
+        return _one(name, "small", None, lambda _run: {"worked": True}, settings)
+
+
+def test_a_problem_that_wants_a_turn_every_hour_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.each.reconcile", lambda _run: 0)
+    hourly = small_settings(tmp_path / "home", every="1h")
+    now = datetime.now(UTC)
+    assert scheduled(hourly, now, name="continual") == {"worked": True}
+    soon = scheduled(hourly, now + timedelta(minutes=30), name="continual")
+    assert "less often" in soon["skipped"]
+    assert scheduled(hourly, now, by_schedule=False, name="continual") == {"worked": True}
+    assert scheduled(hourly, now + timedelta(minutes=61), name="continual") == {"worked": True}
+    assert scheduled(hourly, now + timedelta(minutes=30)) == {"worked": True}  # of ingest
 
 
 def test_late_runs_are_covered_by_the_first_that_does_their_work(

@@ -56,6 +56,8 @@ def test_an_unknown_key_names_the_nearest_known_one() -> None:
         ({"drop": ["y"]}, "'y' is the target column"),
         ({"drop": ["a"], "features": [{"name": "a"}]}, "'a' is also listed in features"),
         ({"sources": ["generator"]}, "no generator section"),
+        ({"every": "10 rows"}, "found 10 rows; expected a time of 5s to 31d"),
+        ({"every": "1s"}, "found 1s; expected a time of 5s to 31d"),
         ({"max_ahead": "10 rows"}, "found 10 rows; expected a time, such as 1d"),
         ({"classes": ["a", "a"]}, "classes: 'a' is listed twice"),
         ({"classes": ["a", "b"], "task": "regression"}, "a regression has none"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,10 +12,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import yaml
 
 from operate import stack_services as services
 from operate.processes import Processes, free_port
-from settings import Settings
+from settings import CHECKOUT, Settings
 
 T = TypeVar("T")
 
@@ -102,3 +106,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         running.start(services.prefect_service(settings))
         running.wait_ready()
         yield settings
+
+
+def run_python(settings: Settings, *command: str) -> None:
+    """Run Python in this checkout with the environment that a stack's parts get."""
+    env = {**os.environ, **services.common_environment(settings)}
+    subprocess.run(
+        [sys.executable, *command],
+        env={name: value for name, value in env.items() if value is not None},
+        check=True,
+        cwd=CHECKOUT,
+    )
+
+
+def deploy_unscheduled(server: Settings, folder: Path) -> None:
+    """Bring this checkout's deployments to a server, without schedules and with a pool that has
+    no worker: those of other tests must leave them alone."""
+    document = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
+    for entry in document["deployments"]:
+        entry |= {"schedules": [], "work_pool": {"name": "nobody"}}
+    (folder / "prefect.yaml").write_text(yaml.safe_dump(document))
+    (folder / "flows").symlink_to(CHECKOUT / "flows")
+    run_python(server, "-m", "operate.stack_deploy", str(folder / "prefect.yaml"))

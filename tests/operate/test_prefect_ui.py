@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,12 +10,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
-import yaml
 
 from operate import stack_services as services
 from operate.stack_deploy import read_deployments
 from settings import CHECKOUT, Settings
-from tests.operate.conftest import eventually
+from tests.operate.conftest import deploy_unscheduled, eventually, run_python
 
 pytestmark = pytest.mark.slow
 NAMES = [entry["name"] for entry in read_deployments(CHECKOUT / "prefect.yaml")]
@@ -36,28 +32,10 @@ asyncio.run(create())
 """
 
 
-def run(server: Settings, *command: str) -> None:
-    """Run Python with the settings of the server."""
-    env = {**os.environ, **services.common_environment(server)}
-    subprocess.run(
-        [sys.executable, *command],
-        env={name: value for name, value in env.items() if value is not None},
-        check=True,
-        cwd=CHECKOUT,
-    )
-
-
 @pytest.fixture(scope="module")
 def http(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of the server, where the deployments of this checkout stand without schedules."""
-    folder = tmp_path_factory.mktemp("checkout")
-    document = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
-    for entry in document["deployments"]:
-        # Another pool and no schedules: a worker of other tests must leave them alone.
-        entry |= {"schedules": [], "work_pool": {"name": "nobody"}}
-    (folder / "prefect.yaml").write_text(yaml.safe_dump(document))
-    (folder / "flows").symlink_to(CHECKOUT / "flows")
-    run(server, "-m", "operate.stack_deploy", str(folder / "prefect.yaml"))
+    deploy_unscheduled(server, tmp_path_factory.mktemp("checkout"))
     with httpx.Client(base_url=services.prefect_api_url(server) + "/", timeout=20) as client:
         yield client
 
@@ -134,7 +112,7 @@ def test_a_rollback_holds_the_loop_once_a_person_switched_that_on(
 
     eventually(is_held_after_another)
     # What a person switched stays so when everything is deployed again, the next start of all.
-    run(server, "-c", "import asyncio; from operate import stack_automations as a; "
+    run_python(server, "-c", "import asyncio; from operate import stack_automations as a; "
         "from prefect.client.orchestration import get_client\n"
         "async def again():\n"
         "    async with get_client() as client:\n"
@@ -151,7 +129,7 @@ def test_a_run_that_falls_silent_is_marked_crashed(
     path = f"deployments/{deployment(http, 'monitor')['id']}/create_flow_run"
     silent = post(http, path, {})["id"]
     post(http, f"flow_runs/{silent}/set_state", {"state": {"type": "RUNNING"}, "force": True})
-    run(server, "-c", SHORT_SILENCE)
+    run_python(server, "-c", SHORT_SILENCE)
     emit(http, "prefect.flow-run.heartbeat", f"prefect.flow-run.{silent}", seconds_ago=8.0)
 
     def state() -> dict[str, Any]:

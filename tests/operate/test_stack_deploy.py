@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from operate.stack_deploy import read_flow
+from operate.stack_deploy import as_often_as_asked, read_deployments, read_flow
+from settings import CHECKOUT
+from storage.problems import write_problem
+from tests.factories import small_problem, small_settings
 
 
 def test_a_flow_is_described_without_importing_what_it_needs(tmp_path: Path) -> None:
@@ -29,3 +32,17 @@ def test_a_flow_is_described_without_importing_what_it_needs(tmp_path: Path) -> 
         "(problem: str | None = None, now: datetime.datetime | None = None)"
     )
     assert read_flow(file, "two_words") == ("two-words", None)
+
+
+def test_the_loops_schedule_comes_as_often_as_the_problem_files_ask(tmp_path: Path) -> None:
+    settings = small_settings(tmp_path, every="5m")
+    entries = {entry["name"]: entry for entry in read_deployments(CHECKOUT / "prefect.yaml")}
+    loop, care = entries["continual"], entries["maintain"]
+    assert as_often_as_asked(care, settings) == care
+    (schedule,) = as_often_as_asked(loop, settings)["schedules"]
+    assert schedule == {"interval": 300, "slug": "every-300-seconds"}
+    write_problem(small_problem(name="other", every="10s"), tmp_path / "problems")
+    both = settings.model_copy(update={"active": ("small", "other")})
+    assert as_often_as_asked(loop, both)["schedules"][0]["interval"] == 10
+    gone = settings.model_copy(update={"active": ("nobody",)})
+    assert as_often_as_asked(loop, gone) == loop

@@ -84,26 +84,28 @@ def go(page: Page, title: str) -> None:
     settled(page, title)
 
 
-def walk(page: Page, prefix: str, *sizes: str) -> None:
-    """Every page: no error, nothing wider than the window, a picture kept."""
+def walk(page: Page, prefix: str) -> None:
+    """Every page at each size: no error, nothing wider than the window, a picture kept."""
     for title in PAGES:
         page.set_viewport_size(DESKTOP)
         go(page, title)
         assert page.get_by_test_id("stException").count() == 0, title
-        for size in sizes:
-            page.set_viewport_size(SIZES[size])
-            page.wait_for_function(
-                "(width) => window.innerWidth === width", arg=SIZES[size]["width"]
-            )
+        for size, window in SIZES.items():
+            resize(page, size)
             settled(page, title)
             assert_fits(page, title)
-            shoot(page, f"{prefix}-{title.lower()}-{size}", SIZES[size])
+            shoot(page, f"{prefix}-{title.lower()}-{size}", window)
+
+
+def resize(page: Page, size: str) -> None:
+    page.set_viewport_size(SIZES[size])
+    page.wait_for_function("(width) => window.innerWidth === width", arg=SIZES[size]["width"])
 
 
 @pytest.mark.parametrize("page", ["light"], indirect=True)
 def test_every_page_of_a_problem_with_a_past(page: Page, site: Site) -> None:
     sign_in(page, site, "read", "predict", "admin")
-    walk(page, "full", "desktop", "phone")
+    walk(page, "full")
 
 
 @pytest.mark.parametrize("page", ["dark"], indirect=True)
@@ -114,16 +116,22 @@ def test_every_page_of_a_problem_without_one_in_the_dark(page: Page, site: Site)
     page.get_by_text("No model yet").wait_for(timeout=WAIT_MS)
     background = "() => getComputedStyle(document.querySelector('.stApp')).backgroundColor"
     assert page.evaluate(background) == "rgb(18, 23, 29)"
-    walk(page, "empty", "phone")
+    walk(page, "empty")
 
 
-def test_nothing_is_shown_to_who_is_not_signed_in(page: Page, site: Site) -> None:
-    page.goto(f"{site.url}/releases")
-    settled(page, "Perennial")
-    assert page.get_by_label("Token").is_visible()
-    assert page.get_by_text("Ledger").count() == 0
-    assert page.get_by_test_id("stSidebarNav").count() == 0
-    shoot(page, "sign-in-desktop", DESKTOP)
+def test_no_page_shows_anything_to_who_is_not_signed_in(page: Page, site: Site) -> None:
+    for title in PAGES:
+        page.goto(f"{site.url}/{title.lower()}")
+        settled(page, "Perennial")
+        assert page.get_by_label("Token").is_visible()
+        assert page.get_by_role("heading").all_inner_texts() == ["Perennial"], title
+        assert page.get_by_test_id("stSidebarNav").count() == 0
+        for kind in ("stPlotlyChart", "stDataFrame", "stException"):
+            assert page.get_by_test_id(kind).count() == 0, title
+    for size, window in SIZES.items():
+        resize(page, size)
+        assert_fits(page, "the form to sign in")
+        shoot(page, f"sign-in-{size}", window)
 
 
 def test_a_click_on_a_cell_opens_its_distributions(page: Page, site: Site) -> None:
