@@ -24,11 +24,13 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def draw(kind: str, n: int, n_features: int, rng: np.random.Generator) -> Matrix:
     """Rows [n, features] without drift, each feature of variance 1 (of none, if heavy-tailed)."""
     if kind == "heavy-tailed":
-        return rng.standard_t(2, (n, n_features)).astype(np.float32)
+        u = rng.random((n, n_features))  # Student's t of freedom 2, whose quantiles are these
+        return ((2 * u - 1) / np.sqrt(2 * u * (1 - u))).astype(np.float32)
     if kind == "autocorrelated":
         noise = rng.standard_normal((n + 200, n_features), dtype=np.float32)
-        rows = lfilter([np.sqrt(1 - MEMORY**2)], [1, -MEMORY], noise, axis=0)
-        return np.ascontiguousarray(rows[200:], dtype=np.float32)
+        recursion = np.array([1, -MEMORY], dtype=np.float32)
+        noise *= np.float32(np.sqrt(1 - MEMORY**2))
+        return np.asarray(lfilter(recursion[:1], recursion, noise, axis=0)[200:])
     rows = rng.standard_normal((n, n_features), dtype=np.float32)
     if kind == "correlated":
         shared = rng.standard_normal((n, 1), dtype=np.float32)
