@@ -126,7 +126,7 @@ def _test_numbers(looks: Looks, known: Floats, free: FreeRows, min_effect: float
     lost = looks.missing.astype(np.float64)
     share = lost / np.maximum(known + lost, 1)
     moved = share[1] - share[0]
-    p_values = ks_p_value(looks.gaps, free.both)
+    p_values = ks_p_value(looks.gaps, free.both, free.paths)
     statistics, p_lost = two_by_two((known[0], lost[0], known[1], lost[1]), free.missing)
     is_alone = np.isnan(looks.gaps)
     is_small, lost_is_small = looks.gaps < min_effect, np.abs(moved) < min_effect

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from learning.drift_ks import ks_p_value
+from learning.drift_paths import N_BINS, Paths, find_paths
 from learning.drift_verdict import judge, sounds
 from learning.problem import DriftRules, Feature
 from learning.rows import Floats, Matrix
@@ -26,7 +27,6 @@ from learning.rows import Floats, Matrix
 MOST_ROWS = 32_768
 SMALLEST_BLOCK = 32
 FEWEST_BLOCKS = 8
-N_BINS = 32
 BRIDGE_FREEDOM = 2.5  # of a Brownian bridge: (Σλ)² / Σλ² with its eigenvalues λ = 1/(πk)²
 RAISES = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 FALSE_ALARMS = 0.01
@@ -38,7 +38,8 @@ class Calibration:
     """Variance inflation of shares by size of block [levels, features], of values and missingness.
 
     ``raised`` is the factor that the replay asked for on top, after ``n_blocks`` of it;
-    ``n_rows`` are the rows in time order behind the reference.
+    ``n_rows`` are the rows in time order behind the reference. ``paths`` are those of features
+    whose rows depend on each other; None in what was kept before there were any.
     """
 
     n_rows: int
@@ -49,6 +50,7 @@ class Calibration:
     raised: float = 1.0
     n_blocks: int = 0
     n_alarms: int = 0
+    paths: Paths | None = None
 
     def inflation(self, n_rows: int, of_missing: bool = False) -> Floats:
         """Inflation [features] of windows of so many rows, at least 1.
@@ -72,7 +74,8 @@ class Calibration:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Named arrays to be kept in a file."""
         facts = np.array([self.n_rows, self.raised, self.n_blocks, self.n_alarms])
-        return {"facts": facts, **{name: np.asarray(getattr(self, name)) for name in ARRAYS}}
+        paths = {} if self.paths is None else {"paths": self.paths.to_array()}
+        return {"facts": facts, **{n: np.asarray(getattr(self, n)) for n in ARRAYS}, **paths}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Calibration | None:
@@ -84,6 +87,7 @@ class Calibration:
         return cls(
             int(n_rows), levels, values, missing, is_dependent,
             raised, int(n_blocks), int(n_alarms),
+            Paths(*arrays["paths"]) if "paths" in arrays else None,
         )  # fmt: skip
 
 
@@ -92,13 +96,15 @@ class FreeRows:
     """What the rows of two windows are worth, by feature [features].
 
     ``current`` is the current window's known rows as free ones, ``both`` is n·m/(n+m) of both
-    windows, ``values`` and ``missing`` are the inflation of both together.
+    windows, ``values`` and ``missing`` are the inflation of both together. ``paths`` are what the
+    p-value of KS is taken by, None where nothing is known of them.
     """
 
     current: Floats
     both: Floats
     values: Floats
     missing: Floats
+    paths: Paths | None = None
 
 
 def free_rows(
@@ -132,6 +138,7 @@ def free_rows(
         1 / variance(False),
         variance(False) / free,
         variance(True) / free,
+        None if calibration.paths is None else calibration.paths.at(places),
     )
 
 
@@ -152,7 +159,8 @@ def calibrate(stream: Matrix, features: Sequence[Feature], rules: DriftRules) ->
     freedom = np.array([len(block) - 1 for block in blocks], dtype=np.float64)[:, None]
     by_values, is_dependent = _bounded(np.array(values), freedom * BRIDGE_FREEDOM)
     by_missing, _ = _bounded(np.array(missing), freedom)
-    found = Calibration(len(stream), levels, by_values, by_missing, is_dependent)
+    paths = find_paths([block[:, :, :-1] for block in blocks], is_dependent & numeric)
+    found = Calibration(len(stream), levels, by_values, by_missing, is_dependent, paths=paths)
     return _replayed(found, blocks, numeric, rules)
 
 
@@ -309,7 +317,7 @@ def _alarms(
     rest = tried.n_rows - size
     both = 1 / (tried.inflation(rest) / rest + tried.inflation(size) / size)
     by_category = special.chdtrc(np.maximum(freedom, 1), gaps * both)
-    p_values = np.where(freedom > 0, by_category, ks_p_value(gaps, both))
+    p_values = np.where(freedom > 0, by_category, ks_p_value(gaps, both, tried.paths))
     n_alarms = 0
     for p_of_block, effect in zip(p_values, effects, strict=True):
         adjusted, is_drifted = judge(p_of_block, effect, minimum, rules)

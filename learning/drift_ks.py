@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from learning.drift_paths import Paths
 from learning.rows import Floats
 
 Points = NDArray[np.floating[Any]]
@@ -201,16 +202,18 @@ def ks_statistics(stored: StoredSamples, places: Integers, current: Sequence[Poi
     return found
 
 
-def ks_p_value(statistic: Any, effective: Any) -> Any:
+def ks_p_value(statistic: Any, effective: Any, paths: Paths | None = None) -> Any:
     """P-value of KS statistics by ``effective`` rows, n·m/(n+m) of two samples of free rows.
 
     The limiting law with the correction of Vrbik (2018) for small samples: within 1% of the exact
     one down to p = 0.001 from 100 rows on, and too large rather than too small below. The exact
-    one takes 30 ms at 50,000 rows. Arrays are welcome.
+    one takes 30 ms at 50,000 rows. Arrays are welcome; ``paths`` [features] belong to their last
+    axis and give the smaller p-values of rows that depend on each other.
     """
     scaled = np.sqrt(effective) * statistic
     corrected = scaled + 1 / (6 * np.sqrt(effective)) + (scaled - 1) / (4 * effective)
-    return special.kolmogorov(np.where(np.asarray(statistic) > 0, corrected, 0.0))
+    found = special.kolmogorov(np.where(np.asarray(statistic) > 0, corrected, 0.0))
+    return found if paths is None else np.fmin(found, paths.p_value(corrected, found))
 
 
 def ks_two_sample(reference: Points, current: Points) -> tuple[float, float]:

@@ -1,12 +1,16 @@
 """Rows that depend on each other count for fewer, and false alarms stay as rare as promised."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.signal import lfilter
 
 from learning.drift import check_drift
 from learning.drift_calibration import calibrate
-from learning.drift_reference import summarise, summarise_stream
+from learning.drift_paths import find_paths
+from learning.drift_reference import from_arrays, summarise, summarise_stream, to_arrays
 from learning.problem import DriftRules, Feature
 
 RULES = DriftRules()
@@ -118,3 +122,47 @@ def test_calibration_depends_on_the_rows_alone() -> None:
     assert first is not None
     assert second is not None
     np.testing.assert_array_equal(first.values, second.values)
+
+
+def test_paths_of_free_rows_give_kolmogorovs_law_and_stiff_ones_that_of_gauss() -> None:
+    rng = np.random.default_rng(4)
+    free = rng.random((4_000, 512, 1))  # blocks of 512 free rows
+    counts = np.apply_along_axis(np.bincount, 1, (free[:, :, 0] * 32).astype(int), minlength=32)
+    whole = np.tile(np.arange(-16, 16), (4_000, 1)) * rng.normal(size=(4_000, 1)) + 1_000
+    blocks = np.stack([counts, whole.round()], axis=1).astype(np.int32)
+    y = np.array([1.0, 1.3, 1.6, 1.95])
+
+    paths = find_paths([blocks], np.array([True, True]))
+
+    law = stats.kstwobign.sf(y)
+    found = paths.p_value(np.stack([y, y], axis=1), np.stack([law, law], axis=1))
+    assert found[:, 0] == pytest.approx(law, rel=0.05)
+    assert found[:, 1] == pytest.approx(2 * stats.norm.sf(2 * y), rel=0.15)
+    unknown = paths.at(np.array([1, -1])).p_value(np.ones(2), np.ones(2))
+    assert np.isnan(unknown).tolist() == [False, True]
+
+
+def test_what_moves_as_a_whole_is_found_more_often_at_the_same_false_alarm_rate() -> None:
+    rng = np.random.default_rng(8)
+    reference = autoregressive(rng, 5_000, 20, 0.9)
+    kept = summarise_stream(reference, reference, features(20), RULES)
+    assert kept.calibration is not None
+    plain = replace(kept, calibration=replace(kept.calibration, paths=None))
+    shift = np.where(np.arange(20) < 6, 0.5, 0).astype(np.float32)
+    calm = autoregressive(rng, 60_000, 20, 0.9).reshape(60, 1_000, 20)
+
+    found = {
+        name: [check_drift(one, rows + by, features(20), RULES).is_drifted for rows in calm]
+        for name, one, by in (
+            ("false", kept, 0 * shift),
+            ("new", kept, shift),
+            ("old", plain, shift),
+        )
+    }
+
+    assert sum(found["false"]) == 0
+    assert sum(found["new"]) > sum(found["old"])
+    again = from_arrays(to_arrays(kept))
+    assert check_drift(again, calm[0], features(20), RULES) == check_drift(
+        kept, calm[0], features(20), RULES
+    )
