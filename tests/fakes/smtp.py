@@ -1,8 +1,9 @@
-"""A mail server on loopback: takes mail, or answers a step of the talk as told."""
+"""A mail server on loopback, encrypted or not: takes mail, or answers a step as told."""
 
 from __future__ import annotations
 
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +15,15 @@ HANG = "hang"
 
 
 class FakeSmtp:
-    """A running server: ``say`` has answers of its own for a verb, like ``{"RCPT": "550 who"}``."""
+    """A running server: ``say`` has answers of its own for a verb, like ``{"RCPT": "550 who"}``.
 
-    def __init__(self) -> None:
+    With a context it offers STARTTLS, or ``is_tls`` from the first byte on. ``encrypted`` says of
+    each mail how it came.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None = None, is_tls: bool = False) -> None:
+        self.context, self.is_tls = context, is_tls
+        self.encrypted: list[str | None] = []
         self.say: dict[str, str] = {}
         self.mails: list[EmailMessage] = []
         self.recipients: list[list[str]] = []
@@ -44,9 +51,9 @@ class FakeSmtp:
 
 
 @contextmanager
-def running_smtp() -> Iterator[FakeSmtp]:
+def running_smtp(context: ssl.SSLContext | None = None, is_tls: bool = False) -> Iterator[FakeSmtp]:
     """A fake that answers within the block."""
-    fake = FakeSmtp()
+    fake = FakeSmtp(context, is_tls)
     fake.start()
     try:
         yield fake
@@ -67,6 +74,8 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         recipients: list[str] = []
+        if self.fake.is_tls:
+            self._encrypt()
         self._answer("220 fake ready")
         while line := self.rfile.readline():
             verb, _, rest = line.decode().strip().partition(" ")
@@ -79,7 +88,11 @@ class _Handler(socketserver.StreamRequestHandler):
             if told is not None:
                 self._answer(told)
             elif verb == "EHLO":
-                self._answer("250-fake\r\n250 AUTH PLAIN")
+                offered = "250-STARTTLS\r\n" if self._may_encrypt() else ""
+                self._answer(f"250-fake\r\n{offered}250 AUTH PLAIN")
+            elif verb == "STARTTLS" and self._may_encrypt():
+                self._answer("220 go ahead")
+                self._encrypt()
             elif verb == "RCPT":
                 recipients.append(rest.partition(":")[2].strip("<>"))
                 self._answer("250 ok")
@@ -87,6 +100,19 @@ class _Handler(socketserver.StreamRequestHandler):
                 self._take(recipients)
             else:
                 self._answer({"AUTH": "235 welcome", "QUIT": "221 bye"}.get(verb, "250 ok"))
+
+    def finish(self) -> None:
+        super().finish()
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.connection.close()
+
+    def _may_encrypt(self) -> bool:
+        return self.fake.context is not None and not isinstance(self.connection, ssl.SSLSocket)
+
+    def _encrypt(self) -> None:
+        assert self.fake.context is not None
+        self.connection = self.fake.context.wrap_socket(self.connection, server_side=True)
+        self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
 
     def _take(self, recipients: list[str]) -> None:
         self._answer("354 go on")
@@ -97,6 +123,8 @@ class _Handler(socketserver.StreamRequestHandler):
         assert isinstance(mail, EmailMessage)
         self.fake.mails.append(mail)
         self.fake.recipients.append(list(recipients))
+        is_open = not isinstance(self.connection, ssl.SSLSocket)
+        self.fake.encrypted.append(None if is_open else self.connection.version())
         self._answer("250 taken")
 
     def _answer(self, text: str) -> None:

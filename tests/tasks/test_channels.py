@@ -28,6 +28,7 @@ from tasks.senders import senders_of
 from tasks.sending import Dropped, Failed, Link, Message, RetryAfter, Sent, SwitchedOff
 from tasks.webhook import WebhookSender
 from tests.fakes import smtp
+from tests.fakes.certificates import make_certificates
 from tests.fakes.discord import DRIP, Answer, running_discord
 from tests.fakes.discord import HANG as SILENCE
 from tests.fakes.smtp import FakeSmtp, running_smtp
@@ -134,6 +135,26 @@ def test_a_server_without_starttls_gets_no_mail_in_the_open(mail: FakeSmtp) -> N
     assert isinstance(outcome, SwitchedOff)
     assert "PERENNIAL_SMTP_SECURITY" in outcome.reason
     assert mail.mails == []
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_mail_and_password_go_encrypted_to_a_server_that_is_who_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, security: str
+) -> None:
+    trusted, context = make_certificates(tmp_path)
+    with running_smtp(context, is_tls=security == "tls") as fake:
+        sender = MailSender(server(fake, security=security, user="ada", password="secret-pass"))
+
+        stranger = sender.send(message(), 5.0)
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        known = sender.send(message(), 5.0)
+
+    assert isinstance(stranger, SwitchedOff)
+    assert "certificate is not valid" in stranger.reason
+    assert known == Sent()
+    assert len(fake.mails) == 1
+    assert fake.encrypted in (["TLSv1.3"], ["TLSv1.2"])
+    assert fake.verbs.count("AUTH") == 1
 
 
 def test_a_mail_server_that_hangs_or_is_gone_is_tried_again_later(mail: FakeSmtp) -> None:
