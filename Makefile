@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 RUN := .venv/bin/python -m
 READY := .venv/.synced
-# Pages made from the code; those of pictures need a running system and are made by hand.
+# Pages made from the code; those of pictures need the story of a demo and are made by hand: docs/make_screenshots.py.
 MADE := problem_reference api_reference decision_list alert_examples
 SITE := .venv/bin/zensical build --strict --clean
 

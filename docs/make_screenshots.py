@@ -83,7 +83,7 @@ def keep(page: Page, name: str) -> None:
 def of_status_page(page: Page, base: str, title: str, size: dict[str, int], name: str) -> None:
     """One page of the status page."""
     page.set_viewport_size(size)
-    page.goto(f"{base}/{title.lower()}")
+    page.goto(base if title == "Overview" else f"{base}/{title.lower()}")
     page.get_by_role("heading", name=title, exact=True, level=1).wait_for()
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     page.wait_for_function(DRAWN)

@@ -31,6 +31,20 @@ def newest_prediction(connection: Connection, problem: str) -> datetime | None:
     return found
 
 
+def newest_answer(connection: Connection, problem: str) -> datetime | None:
+    """When the prediction with the newest event time was answered, None before the first.
+
+    Its event time says less where rows of the past are replayed.
+    """
+    found: datetime | None = connection.execute(
+        select(predictions.c.created_at)
+        .where(predictions.c.problem == problem)
+        .order_by(predictions.c.event_time.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return found
+
+
 def prediction_volumes(connection: Connection, problem: str, n_bars: int = 30) -> list[Volume]:
     """Predictions by event time in equal bars up to the newest, over at most `LONGEST`.
 

@@ -87,7 +87,7 @@ def read_overview(settings: Settings, connection: Connection, problem: str, api:
         last_runs=runs.last_runs(connection, problem),
         alerts=outbox.latest(connection, problem, N_ALERTS),
         newest_batch=batch[0] if batch else None,
-        newest_prediction=volumes.newest_prediction(connection, problem),
+        newest_prediction=volumes.newest_answer(connection, problem),
         newest_label=volumes.newest_label(connection, problem),
         n_quarantined=count_waiting(connection, problem),
         n_waiting_labels=waiting_labels.count(connection, problem),

@@ -78,6 +78,7 @@ def page(server: Settings) -> Iterator[Page]:
         launched = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         window = launched.new_page(viewport=DESKTOP, base_url=base)
         window.set_default_timeout(WAIT_MS)
+        expect.set_options(timeout=WAIT_MS)
         window.on(
             "request",
             lambda one: None if one.url.startswith(LOCAL) else elsewhere.append(one.url),

@@ -20,7 +20,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 SHOTS = CHECKOUT / ".screenshots"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 LOCAL = ("http://127.0.0.1", "data:", "blob:")
-WAIT_MS = 30_000
+WAIT_MS = 60_000
 
 
 def find_browser() -> str | None:
