@@ -1,12 +1,14 @@
 """How often the gate promotes what is better, equal and worse, and what attacks get past it.
 
-    python -m benchmarks.gate [--seeds 12] [--attack-seeds 40] [--full]
+    python -m benchmarks.gate [--seeds 50] [--attack-seeds 200] [--minutes 4] [--full]
 
 Two models are fitted once on the first part of each data set and score the rest: its population.
 A challenger that is better, equal or worse by an exact amount is the champion's score mixed with
 noise of its own. A stream draws from the population with replacement, so that the true difference
 is known, and is judged by `learning.gate.judge` look by look as the loop does, until it is
-promoted or refused. Attacks fit a cheap linear challenger on poisoned rows in each seed.
+promoted or refused. Attacks fit a logistic regression on the rows since the champion's in each
+seed; what it is truly worth is its ROC AUC on the whole population. When the minutes are over,
+the seeds that are done are what is told.
 """
 
 from __future__ import annotations
@@ -21,34 +23,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from benchmarks.gate_attacks import ATTACKS, Attacked, attack
+from benchmarks.gate_attacks import ATTACKS, PARITY, RULES, Attack, Attacked, attack
 from benchmarks.gate_populations import Population, populations
+from benchmarks.gate_table import as_text, bounds
 from learning.gate import Contest, Verdict, judge
-from learning.onnx_export import Parity
-from learning.problem import GateRules
 
 RESULTS = Path(__file__).parent / "results"
-PARITY = Parity(10_000, 0.0, 1e-4)
-RULES = GateRules()
 FIRST_ROWS = 2_000
-N_SIDES = 5
+N_SIDES = 10
+ECHO_AT_MOST, CONTROL_AT_LEAST = 0.01, 0.95
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A challenger whose true gain is this many margins, and what must hold of it."""
+    """A challenger whose true gain is this many margins, and what must hold of it.
+
+    The smaller the share that is to be shown, the more ``times`` the seeds it takes.
+    """
 
     name: str
     margins: float
     at_least: float | None = None
     at_most: float | None = None
+    times: int = 1
 
 
 KINDS = (
     Kind("better by twice the margin", 2.0, at_least=0.95),
     Kind("equal", 0.0, at_most=0.05),
-    Kind("worse by the margin", -1.0, at_most=0.005),
+    Kind("worse by the margin", -1.0, at_most=0.005, times=2),
 )
 
 
@@ -102,117 +107,107 @@ def _output(score: np.ndarray) -> np.ndarray:
 
 def measure_kinds(found: list[Population], n_seeds: int) -> list[dict[str, Any]]:
     """Share of promotions of each kind of challenger, over all populations."""
-    table = []
-    for kind in KINDS:
-        verdicts = [
-            (population.name, *trial(population, kind, seed))
-            for population in found
-            for seed in range(n_seeds)
-        ]
-        promoted = [verdict.outcome == "promote" for _, verdict, _ in verdicts]
-        share = float(np.mean(promoted))
-        table.append(
-            {
-                "challenger": kind.name,
-                "trials": len(promoted),
-                "promoted": share,
-                "required": _required(kind),
-                "holds": _holds(kind, share),
-                "median_rows": float(np.median([rows for *_, rows in verdicts])),
-                "by_data": {
-                    population.name: float(
-                        np.mean(
-                            [v.outcome == "promote" for n, v, _ in verdicts if n == population.name]
-                        )
-                    )
-                    for population in found
-                },
-            }
-        )
-    return table
+    return [_kind_row(kind, found, n_seeds) for kind in KINDS]
 
 
-def _required(kind: Kind) -> str:
-    return f"≥ {kind.at_least:.1%}" if kind.at_least is not None else f"≤ {kind.at_most:.1%}"
+def _kind_row(kind: Kind, found: list[Population], n_seeds: int) -> dict[str, Any]:
+    promoted, n_rows = list[bool](), list[int]()
+    by_data = dict[str, float]()
+    for population in found:
+        ended = [trial(population, kind, seed) for seed in range(kind.times * n_seeds)]
+        said = [verdict.outcome == "promote" for verdict, _ in ended]
+        promoted += said
+        n_rows += [rows for _, rows in ended]
+        by_data[population.name] = float(np.mean(said))
+    low, high = bounds(sum(promoted), len(promoted))
+    return {
+        "challenger": kind.name,
+        "trials": len(promoted),
+        "promoted": float(np.mean(promoted)),
+        "low": low,
+        "high": high,
+        "required": f"≥ {kind.at_least:.1%}" if kind.at_least else f"≤ {kind.at_most:.1%}",
+        "holds": low >= kind.at_least if kind.at_least else high <= (kind.at_most or 0.0),
+        "median_rows": float(np.median(n_rows)),
+        "by_data": by_data,
+    }
 
 
-def _holds(kind: Kind, share: float) -> bool:
-    if kind.at_least is not None:
-        return share >= kind.at_least
-    return kind.at_most is None or share <= kind.at_most
-
-
-def measure_attacks(found: list[Population], n_seeds: int) -> list[dict[str, Any]]:
+def measure_attacks(
+    found: list[Population], n_seeds: int, is_over: Callable[[], bool]
+) -> list[dict[str, Any]]:
     """What became of challengers that were fitted on attacked rows."""
-    table = []
-    for one in ATTACKS:
-        results: list[Attacked] = [
-            attack(found[seed % len(found)], one, seed, RULES, PARITY) for seed in range(n_seeds)
-        ]
-        worse = [result for result in results if result.true_gain < -RULES.margin]
-        table.append(
-            {
-                **asdict(one),
-                "trials": len(results),
-                "promoted": float(np.mean([r.is_promoted for r in results])),
-                "worse_promoted": sum(result.is_promoted for result in worse),
-                "truly_worse": len(worse),
-                "caught": float(np.mean([r.is_caught for r in results])),
-                "median_true_gain": float(np.nanmedian([r.true_gain for r in results])),
-            }
-        )
-    return table
+    results: dict[Attack, list[Attacked]] = {one: [] for one in ATTACKS}
+    for seed in range(n_seeds):
+        if seed and is_over():
+            break
+        for one in ATTACKS:
+            results[one].append(attack(found[seed % len(found)], one, seed))
+    return [_attack_row(one, ended) for one, ended in results.items()]
 
 
-def as_text(result: dict[str, Any]) -> str:
-    """The tables as Markdown."""
-    lines = [
-        f"{len(result['data'])} populations ({', '.join(result['data'])}), ROC AUC, margin "
-        f"{RULES.margin:g}; {result['seconds']:.0f} s.",
-        "",
-        "| challenger is truly | trials | promoted | required | holds | rows judged, median |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in result["kinds"]:
-        lines.append(
-            f"| {row['challenger']} | {row['trials']} | {row['promoted']:.2%} | {row['required']} "
-            f"| {'yes' if row['holds'] else '**no**'} | {row['median_rows']:,.0f} |"
-        )
-    lines += [
-        "",
-        "Labels from `/feedback`, a linear challenger fitted on them; *worse* is by more than the "
-        "margin on the true labels. *Caught*: rows were left out by name.",
-        "",
-        "| attack | labels also come from elsewhere | trials | worse challengers | worse promoted "
-        "| promoted | caught | true gain, median |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in result["attacks"]:
-        lines.append(
-            f"| {row['name']} | {'yes' if row['has_trusted'] else 'no'} | {row['trials']} "
-            f"| {row['truly_worse']} | {row['worse_promoted']} | {row['promoted']:.1%} "
-            f"| {row['caught']:.1%} | {row['median_true_gain']:+.4f} |"
-        )
-    return "\n".join(lines) + "\n"
+def _attack_row(one: Attack, ended: list[Attacked]) -> dict[str, Any]:
+    worse = [result for result in ended if result.true_gain < -RULES.margin]
+    n_worse = sum(result.is_promoted for result in worse)
+    gains = [result.true_gain for result in ended if not np.isnan(result.true_gain)]
+    row = {
+        **asdict(one),
+        "trials": len(ended),
+        "truly_worse": len(worse),
+        "worse_promoted": n_worse,
+        "worse_promoted_high": bounds(n_worse, len(ended))[1],
+        "promoted": float(np.mean([result.is_promoted for result in ended])),
+        "promoted_on_attacked_rows": float(
+            np.mean([result.is_promoted and result.n_bad > 0 for result in ended])
+        ),
+        "left_out": None
+        if np.isnan(ended[0].bad_share)
+        else float(np.mean([result.bad_share for result in ended])),
+        # With `trust.reversals: hold` what is told of waits for a person.
+        "worse_promoted_if_held": sum(r.is_promoted and not r.is_told for r in worse),
+        "promoted_if_held": float(np.mean([r.is_promoted and not r.is_told for r in ended])),
+        "told": float(np.mean([result.is_told for result in ended])),
+        "without_challenger": len(ended) - len(gains),
+        "median_true_gain": float(np.median(gains)) if gains else None,
+    }
+    return row | _asked(one, row)
+
+
+def _asked(one: Attack, row: dict[str, Any]) -> dict[str, Any]:
+    if one.echoing:
+        holds = row["promoted_on_attacked_rows"] <= ECHO_AT_MOST
+        return {"required": "≤ 1% on attacked rows", "holds": holds}
+    if one.is_drift:
+        return {"required": "≥ 95% promoted", "holds": row["promoted"] >= CONTROL_AT_LEAST}
+    if 0 < one.flipped <= 0.2:
+        return {"required": "0 worse promoted", "holds": row["worse_promoted"] == 0}
+    return {"required": None, "holds": None}
 
 
 def main(argv: list[str] | None = None, say: Callable[[str], None] = print) -> None:
     """Measure, and write ``results/gate.json`` and ``results/gate.md``."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=12, help="of each kind on each data set")
-    parser.add_argument("--attack-seeds", type=int, default=40, help="of each attack")
-    parser.add_argument("--full", action="store_true", help="300 seeds and 1,000 of each attack")
+    parser.add_argument("--seeds", type=int, default=50, help="of each kind on each data set")
+    parser.add_argument("--attack-seeds", type=int, default=200, help="of each attack")
+    parser.add_argument("--minutes", type=float, default=4, help="after which no seed begins")
+    parser.add_argument("--full", action="store_true", help="200 seeds, 1,000 of each attack")
     given = parser.parse_args(argv)
-    n_seeds, n_attacks = (300, 1_000) if given.full else (given.seeds, given.attack_seeds)
-    began = time.monotonic()
+    n_seeds, n_attacks = (200, 1_000) if given.full else (given.seeds, given.attack_seeds)
+    threadpool_limits(1)  # threads that wait for each other are no work
+    began, cpu = time.monotonic(), time.process_time()
     found = populations()
+
+    def is_over() -> bool:
+        return not given.full and time.monotonic() - began > 60 * given.minutes
+
     result: dict[str, Any] = {
         "data": [population.name for population in found],
         "margin": RULES.margin,
         "kinds": measure_kinds(found, n_seeds),
-        "attacks": measure_attacks(found, n_attacks),
+        "attacks": measure_attacks(found, n_attacks, is_over),
     }
     result["seconds"] = time.monotonic() - began
+    result["cpu_seconds"] = time.process_time() - cpu
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "gate.json").write_text(json.dumps(result, indent=1) + "\n")
     text = as_text(result)

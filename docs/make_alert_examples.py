@@ -21,6 +21,7 @@ from learning.alert_rules import AlertRules  # noqa: E402
 from learning.charts import metric_chart  # noqa: E402
 from learning.error_rate import judge_errors  # noqa: E402
 from learning.phrases import DriftedFeature, Gain  # noqa: E402
+from learning.reversals import Reversal, describe_reversal  # noqa: E402
 from storage.outbox import PREFIXES, Entry  # noqa: E402
 from tasks.discord import compose  # noqa: E402
 from tasks.mail import MailServer  # noqa: E402
@@ -55,6 +56,7 @@ def examples() -> dict[str, Message]:
     report = Link("Drift report", "https://api.example.org/problems/churn/drift/report")
     run = Link("Prefect run", "https://prefect.example.org/runs/flow-run/5b1f7d1e")
     mlflow = Link("MLflow", "https://mlflow.example.org/#/models/perennial-churn/versions/4")
+    reversal = Reversal("tenure_months ≤ 14", 312, 0.154, 688, 0.861)
     missing = "BatchRefusedError: column 'contract' is missing"
     return {
         "drift opened": _message(drift, "opened", (report, run), _drift_picture()),
@@ -67,6 +69,16 @@ def examples() -> dict[str, Message]:
             say.promoted(3, 4, gain, "Better than version 3 on 500 rows that neither has seen"),
             "event",
             (run, mlflow),
+        ),
+        "champion damaged": _message(
+            say.champion_damaged(
+                3, "sha256", "bundle 5e0c9f41d2aa: model.onnx is not the one described"
+            ),
+            "opened",
+            (run,),
+        ),
+        "labels contradict": _message(
+            say.labels_contradict(3, describe_reversal(reversal, "champion 3"), False), "event"
         ),
         "API errors": _message(
             say.errors_high(judge_errors(1840, 46, rules), rules.error_share, 300.0), "opened"

@@ -27,6 +27,7 @@ COALESCE_SECONDS: dict[str, float] = {
     "batch_ingested": HOUR / 6,
     "batch_refused": HOUR / 6,
     "labels_doubted": 6 * HOUR,
+    "labels_contradict": 6 * HOUR,
     "all_well": 6 * HOUR,
     "bundle_refused": 6 * HOUR,
 }

@@ -234,6 +234,21 @@ def labels_doubted(n_rows: int, kinds: Sequence[str], reason: str) -> Alert:
     return Alert("labels_doubted", "warning", title, text, fields, ", ".join(sorted(set(kinds))))
 
 
+def labels_contradict(champion: int | str, reason: str, is_held: bool) -> Alert:
+    """Feedback, the only source of labels, turned the champion's answers round in one part."""
+    waits = "What learnt from these labels waits for you, and is refused in the end."
+    text = story(
+        sentence(reason),
+        waits
+        if is_held
+        else "What learnt from these labels may take over if it is better by them.",
+        "Ask who labels these rows. `trust.reversals` in the problem file says what to do then.",
+    )
+    fields: dict[str, FieldValue] = {"Champion": champion}
+    title = "Feedback contradicts the champion in one part"
+    return Alert("labels_contradict", "warning", title, text, fields, "reversal")
+
+
 def rolled_back(from_version: int | str, to_version: int | str, actor: str, reason: str) -> Alert:
     """A person or the system took a release back."""
     text = story(

@@ -27,6 +27,7 @@ class Attempt:
     clock: datetime
     trigger: str | None = None
     n_labelled: int = 0
+    version: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,9 @@ def count_unused(attempts: Sequence[Attempt], n_labelled: int) -> int:
 def retrain_state(
     attempts: Sequence[Attempt], has_champion: bool, champion_clock: datetime | None, now: datetime
 ) -> RetrainState:
-    """The state that the decision looks at, from all attempts, newest first.
-
-    Versions are counted from the oldest attempt, which is 1.
-    """
+    """The state that the decision looks at, from the attempts, newest first."""
     past = counted(attempts)
-    waiting = next((place for place, one in enumerate(attempts) if one.state == "waiting"), None)
+    waiting = next((one for one in attempts if one.state == "waiting"), None)
     judged = [attempt for attempt in attempts if attempt.state not in UNDECIDED]
     refused = list(takewhile(lambda attempt: attempt.state == "refused", judged))
     day_ago = now - timedelta(days=1)
@@ -73,8 +71,8 @@ def retrain_state(
         attempts_today=sum(day_ago < attempt.clock <= now for attempt in attempts),
         refusals_in_a_row=len(refused),
         refused_triggers=tuple(sorted({one.trigger for one in refused if one.trigger})),
-        waiting_version=None if waiting is None else len(attempts) - waiting,
-        waiting_trigger=None if waiting is None else attempts[waiting].trigger,
+        waiting_version=None if waiting is None else waiting.version,
+        waiting_trigger=None if waiting is None else waiting.trigger,
     )
 
 

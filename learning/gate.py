@@ -27,12 +27,14 @@ class Beside:
     """What is asked beside the gain; what is left out is not asked.
 
     ``older`` are rows of earlier times that neither model was trained on, ``slices`` names and
-    rows [n] of the judged ones, ``anchor`` the model that small steps are measured from.
-    ``notes`` are checks that were made before the gate, such as leaks.
+    rows [n] of the judged ones, ``senders`` likewise whose labels they bear, ``anchor`` the model
+    that small steps are measured from. ``notes`` are checks that were made before the gate, such
+    as leaks.
     """
 
     older: Contest | None = None
     slices: tuple[tuple[str, NDArray[np.bool_]], ...] = ()
+    senders: tuple[tuple[str, NDArray[np.bool_]], ...] = ()
     baselines: tuple[Side, ...] = ()
     anchor: Side | None = None
     footprint: Footprint | None = None
@@ -54,6 +56,10 @@ class Verdict:
     gain_low: float | None
     gain_high: float | None
     confidence: float
+
+    def check(self, name: str) -> Check | None:
+        """The check of that name, if it was made."""
+        return next((check for check in self.checks if check.name == name), None)
 
 
 def judge(
@@ -111,6 +117,7 @@ def _checks(
     yield from gate_checks.baseline_checks(contest, beside.baselines)
     if not contest.is_first:
         yield from gate_beside.slice_checks(contest, beside.slices, rules, confidence)
+        yield from gate_beside.sender_checks(contest, beside.senders, rules, confidence)
     asked = (
         gate_beside.anchor_check(contest, beside.anchor, rules, confidence),
         gate_beside.calibration_check(contest, rules, confidence),

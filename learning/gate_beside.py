@@ -15,6 +15,9 @@ from learning.metrics import gain, metric_function
 from learning.paired import Estimate, as_margin, bootstrap_error, estimate_gain
 from learning.rows import Floats
 
+# Of the judged rows: who sent fewer labels cannot have turned the verdict by itself.
+SENDER_SHARE = 0.1
+
 
 def slice_checks(
     contest: Contest,
@@ -41,6 +44,40 @@ def slice_checks(
             f"{rows.sum()} rows"
         )
         yield Check(f"slice {name}", "fail" if is_worse else "pass", estimate.value, -margin, text)
+
+
+def sender_checks(
+    contest: Contest,
+    senders: Sequence[tuple[str, NDArray[np.bool_]]],
+    rules: GateRules,
+    confidence: float,
+) -> Iterator[Check]:
+    """Nobody decides alone: without the labels of any one sender the gain is still one.
+
+    Asked of each who sent a tenth of the judged labels or more; where one sends all of them there
+    is nobody to hold it against.
+    """
+    n_rows = len(contest.y)
+    large = [(name, rows) for name, rows in senders if rows.sum() >= SENDER_SHARE * n_rows]
+    for name, rows in large:
+        rest, label = ~rows, f"without {name}"
+        if len(senders) < 2 or contest.is_first:
+            continue
+        required = rules.min_gain if rules.accept == "better" else -margin_of(contest, rules)
+        text = f"{rest.sum()} judged rows are left without {name}, required ≥ {rules.min_rows}"
+        if rest.sum() < rules.min_rows:
+            yield Check(label, "unsure", None, required, text)
+            continue
+        estimate = estimate_gain(contest.pair.part(rest), rules.block_rows)
+        low, high = estimate.interval(confidence)
+        text = (
+            f"gain without the {rows.sum()} labels of {name} {estimate.value:+.4f} "
+            f"[{low:+.4f}, {high:+.4f}] on {rest.sum()} rows"
+        )
+        outcome: Outcome = "fail" if high < required else "unsure"
+        if estimate.value > required:
+            outcome = "pass"
+        yield Check(label, outcome, known(estimate.value), required, text)
 
 
 def backtest_check(

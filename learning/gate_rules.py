@@ -67,6 +67,11 @@ class TrustRules(Section):
     refuse_echoes: bool = Field(
         True, description="leave out feedback that repeats the model's own answers"
     )
+    reversals: Literal["hold", "warn"] = Field(
+        "warn",
+        description="feedback that contradicts the champion in one part of the rows, where no "
+        "other source brings labels: a challenger that learnt it waits for a person, or is told of",
+    )
     new_leaks: Literal["refuse", "warn"] = Field(
         "refuse", description="a feature that gives the label away and did not before"
     )

@@ -207,7 +207,8 @@ class PolicyReplay:
         self._spend(seconds)
         clock, trigger = self._stream.clock(position), decision.trigger
         outcome, verdict = ("candidate", "") if isinstance(made, Model) else ("refused", made)
-        attempt = Attempt(outcome, clock, trigger, n_labelled)
+        version = len(self._state.trials) + 1
+        attempt = Attempt(outcome, clock, trigger, n_labelled, version)
         trial = Trial(position, attempt, key, decision.reason, verdict, seconds)
         if (waiting := self._waiting()) is not None:
             self._settle(waiting, "superseded", "a newer challenger is trained")

@@ -39,6 +39,13 @@ class Labels:
     said: Floats
     names: tuple[str, ...]
 
+    def senders(self, places: NDArray[np.intp]) -> Iterator[tuple[str, Mask]]:
+        """Each client that labelled some of the rows at ``places``, and which of these."""
+        for number, name in enumerate(self.names):
+            rows = self.is_fed_back[places] & (self.client[places] == number)
+            if rows.any():
+                yield name, rows
+
 
 @dataclass(frozen=True)
 class Expected:

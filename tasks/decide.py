@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import timedelta
-from itertools import takewhile
+from dataclasses import asdict, replace
 from typing import Any
 
 import pandas as pd
 from sqlalchemy import Connection, Row
 
 from learning import alert_text
-from learning.decision import Decision, RetrainEvidence, RetrainState, decide_retrain
-from learning.decision_windows import Windows, look, read_looks
+from learning.attempts import Attempt, Counts, count_unused, look_at_signals, retrain_state
+from learning.decision import Decision, RetrainEvidence, decide_retrain
+from learning.decision_windows import Windows, read_looks
 from learning.drift import DriftResult
 from learning.estimate import EstimateResult
 from learning.performance import PerformanceResult
@@ -28,9 +27,6 @@ from tasks.run import Run
 from tasks.step import step
 
 N_ATTEMPTS = 50
-N_FORGIVEN = 2
-# Neither refused nor served: nothing can be learnt from them about refusals in a row.
-UNDECIDED = frozenset({"abandoned", "superseded", "waiting"})
 
 
 @step("decide whether to retrain")
@@ -44,35 +40,30 @@ def decide(
     """The retrain decision, kept with its evidence; tells of a calm check when all is well."""
     with reading(run.engine) as connection:
         champion = models.champion(connection, run.name)
-        attempts = models.attempts(connection, run.name, N_ATTEMPTS)
+        rows = models.attempts(connection, run.name, N_ATTEMPTS)
         before = _last_evidence(connection, run)
         progress = count_on(connection, run.name, read_progress(before.get("progress", {})))
-        tried = reports.go_evidence(connection, run.name, [row.run_id for row in attempts])
+        tried = reports.go_evidence(connection, run.name, [row.run_id for row in rows])
         stage = rollouts.running(connection, run.name, rollouts.BEFORE_PROMOTION)
     version = None if champion is None else str(champion.version)
-    looks = _looks(run, before, version, progress, drift, performance, estimate)
-    evidence = _evidence(run, champion, attempts, tried, looks, drift, performance, estimate)
-    state = _state(run, champion, attempts, tried, stage)
+    is_same = before.get("champion") == version  # another champion starts afresh
+    looks = look_at_signals(
+        read_looks(before.get("looks", {}) if is_same else {}),
+        Counts(progress.n_inputs, progress.n_labels, progress.n_served),
+        run.problem,
+        drift,
+        performance,
+        estimate,
+    )
+    attempts = _attempts(rows, tried)
+    evidence = _evidence(run, champion, attempts, looks, drift, performance, estimate)
+    clock = None if champion is None else champion.clock
+    tried_as = None if stage is None else f"version {stage.version} is tried as {stage.stage}"
+    state = retrain_state(attempts, champion is not None, clock, run.now)
+    state = replace(state, rollout=tried_as)
     decision = decide_retrain(evidence, run.problem, state, run.now, manual_reason)
-    kept = {**decision.evidence, "champion": version, "progress": asdict(progress)}
-    if run.problem.every.time is not None:
-        kept["every_seconds"] = run.problem.every.time.total_seconds()
-    if run.problem.retrain.max_age is not None and run.problem.retrain.max_age.time is not None:
-        kept["max_age_seconds"] = run.problem.retrain.max_age.time.total_seconds()
     with run.commit() as connection:
-        reports.save_decision(
-            connection,
-            {
-                "run_id": run.run_id,
-                "problem": run.name,
-                "kind": "retrain",
-                "go": decision.go,
-                "trigger": decision.trigger,
-                "reason": decision.reason,
-                "evidence": kept,
-                "clock": run.now,
-            },
-        )
+        _keep(connection, run, decision, version, progress)
         if drift is not None and version is not None and evidence.is_calm:
             metric = performance.metric if performance is not None else "performance"
             value = performance.value if performance is not None else None
@@ -87,50 +78,51 @@ def decide(
     return decision
 
 
+def _keep(
+    connection: Connection, run: Run, decision: Decision, champion: str | None, progress: Progress
+) -> None:
+    kept = {**decision.evidence, "champion": champion, "progress": asdict(progress)}
+    if run.problem.every.time is not None:
+        kept["every_seconds"] = run.problem.every.time.total_seconds()
+    if run.problem.retrain.max_age is not None and run.problem.retrain.max_age.time is not None:
+        kept["max_age_seconds"] = run.problem.retrain.max_age.time.total_seconds()
+    reports.save_decision(
+        connection,
+        {
+            "run_id": run.run_id,
+            "problem": run.name,
+            "kind": "retrain",
+            "go": decision.go,
+            "trigger": decision.trigger,
+            "reason": decision.reason,
+            "evidence": kept,
+            "clock": run.now,
+        },
+    )
+
+
 def _last_evidence(connection: Connection, run: Run) -> dict[str, Any]:
     past = reports.decisions_of(connection, run.name, "retrain", newest=1)
     return dict(past[0].evidence) if past else {}
 
 
-def _looks(
-    run: Run,
-    before: dict[str, Any],
-    version: str | None,
-    progress: Progress,
-    drift: DriftResult | None,
-    performance: PerformanceResult | None,
-    estimate: EstimateResult | None,
-) -> dict[str, Windows]:
-    """The windows of this champion with what was seen now; another champion starts afresh."""
-    is_same = before.get("champion") == version
-    looks: dict[str, Windows] = read_looks(before.get("looks", {}) if is_same else {})
-    problem = run.problem
-    if drift is not None and drift.drift_share is not None:
-        looks["drift"] = look(
-            looks["drift"], progress.n_inputs, drift.is_drifted, problem.drift.min_rows
+def _attempts(rows: Sequence[Row[Any]], tried: Sequence[Row[Any]]) -> list[Attempt]:
+    """The versions as attempts, newest first, with what asked for each and on how many labels."""
+    asked = {row.run_id: row for row in tried}
+    return [
+        Attempt(row.state, row.clock, version=row.version)
+        if (why := asked.get(row.run_id)) is None
+        else Attempt(
+            row.state, row.clock, why.trigger, int(why.evidence.get("n_labelled", 0)), row.version
         )
-    if performance is not None and performance.value is not None:
-        looks["performance"] = look(
-            looks["performance"],
-            progress.n_labels,
-            performance.is_below_floor,
-            problem.performance.min_rows,
-        )
-    if estimate is not None and estimate.value is not None:
-        looks["estimate"] = look(
-            looks["estimate"],
-            progress.n_served,
-            estimate.is_below_floor,
-            problem.performance.min_rows,
-        )
-    return looks
+        for row in rows
+    ]
 
 
 def _evidence(
     run: Run,
     champion: Row[Any] | None,
-    attempts: Sequence[Row[Any]],
-    tried: Sequence[Row[Any]],
+    attempts: Sequence[Attempt],
     looks: dict[str, Windows],
     drift: DriftResult | None,
     performance: PerformanceResult | None,
@@ -141,12 +133,10 @@ def _evidence(
         manifest = read_bundle(run.store, run.name, champion.bundle).manifest
         after = pd.Timestamp(manifest.training_end).to_pydatetime()
         n_new = count_labelled(run.store, run.name, after)
-    counted = {row.run_id for row in _counted(attempts)}
-    used = [row.evidence.get("n_labelled", 0) for row in tried if row.run_id in counted]
     return RetrainEvidence(
         n_labelled=n_labelled,
         n_new=n_new,
-        n_unused=n_labelled - int(used[0] if used else 0),
+        n_unused=count_unused(attempts, n_labelled),
         is_drifted=drift is not None and drift.is_drifted,
         drift_reason=drift.reason if drift is not None else "no drift result",
         is_below_floor=performance is not None and performance.is_below_floor,
@@ -157,40 +147,3 @@ def _evidence(
         is_estimated=estimate is not None and estimate.value is not None,
         looks=looks,
     )
-
-
-def _state(
-    run: Run,
-    champion: Row[Any] | None,
-    attempts: Sequence[Row[Any]],
-    tried: Sequence[Row[Any]],
-    stage: Row[Any] | None,
-) -> RetrainState:
-    counted = _counted(attempts)
-    waiting = next((attempt for attempt in attempts if attempt.state == "waiting"), None)
-    judged = [attempt for attempt in attempts if attempt.state not in UNDECIDED]
-    refused = list(takewhile(lambda attempt: attempt.state == "refused", judged))
-    triggers = {row.run_id: row.trigger for row in tried}
-    kinds = {triggers[row.run_id] for row in refused if triggers.get(row.run_id)}
-    day_ago = run.now - timedelta(days=1)
-    return RetrainState(
-        has_champion=champion is not None,
-        champion_clock=champion.clock if champion is not None else None,
-        last_attempt=counted[0].clock if counted else None,
-        attempts_today=sum(day_ago < attempt.clock <= run.now for attempt in attempts),
-        refusals_in_a_row=len(refused),
-        refused_triggers=tuple(sorted(kinds)),
-        waiting_version=None if waiting is None else waiting.version,
-        waiting_trigger=None if waiting is None else triggers.get(waiting.run_id),
-        rollout=None if stage is None else f"version {stage.version} is tried as {stage.stage}",
-    )
-
-
-def _counted(attempts: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
-    """The attempts that use up rows and start the cooldown, newest first.
-
-    What a killed process left behind does not, so that the next run tries again; only after it
-    died so twice, since the third death would have the same cause.
-    """
-    n_dead = len(list(takewhile(lambda attempt: attempt.state == "abandoned", attempts)))
-    return attempts[n_dead:] if n_dead <= N_FORGIVEN else attempts

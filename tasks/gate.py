@@ -16,6 +16,7 @@ from storage.kill_points import reach
 from tasks.artifacts import show_verdict
 from tasks.champion import Champion, load_champion
 from tasks.gate_evidence import hear
+from tasks.gate_notes import REVERSAL
 from tasks.labelled import read_labelled
 from tasks.run import Run
 from tasks.step import step
@@ -109,6 +110,10 @@ def keep_verdict(run: Run, version: int, verdict: Verdict, champion: Champion | 
                 "clock": run.now,
             },
         )
+        if champion is not None and (reversal := verdict.check(REVERSAL)) is not None:
+            is_held = not reversal.passed
+            contradict = alert_text.labels_contradict(champion.version, reversal.text, is_held)
+            run.alert(connection, contradict)
         if verdict.outcome == "refuse":
             return
         state = "challenger" if decision.go else "waiting"

@@ -58,6 +58,7 @@ def hear(
     beside = Beside(
         older=contest_on(labelled, older, schema, challenger, champion),
         slices=slices,
+        senders=tuple(labelled.labels.senders(judging)),
         baselines=tuple(_baselines(run, schema, labelled, judging, challenger)),
         anchor=_anchor(run, schema, labelled, judging, champion),
         footprint=_footprint(challenger),

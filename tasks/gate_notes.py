@@ -6,13 +6,17 @@ import numpy as np
 
 from learning.gate import Check
 from learning.leaks import find_leaks
+from learning.reversals import describe_reversal, find_reversal
 from learning.rows import LABEL, Schema
 from learning.search import thin_places
-from tasks.champion import Champion
+from tasks.champion import Champion, rival_output
 from tasks.labelled import Labelled
 from tasks.run import Run
 
 LEAK_ROWS = 2_000
+REVERSAL_ROWS = 5_000
+REVERSAL = "labels: reversal"
+RELEASE = " (trust.reversals: warn lets the gain decide)"
 HINT = " (trust.new_leaks: warn lets it pass)"
 
 
@@ -29,10 +33,29 @@ def notes_on(
         Check(f"labels: {finding.kind}", "pass", finding.share, None, finding.text)
         for finding in labelled.findings
     ]
-    if len(judging) and (share := float(labelled.fed_back[judging].mean())):
+    if len(judging) and (share := float(labelled.labels.is_fed_back[judging].mean())):
         text = f"{share:.0%} of the judged rows came by /feedback: no other source brings labels"
         notes.append(Check("judges", "pass", share, None, text))
+        notes += _reversal(run, schema, labelled, champion)
     return notes + (_leaks(run, schema, labelled, champion) if is_first_look else [])
+
+
+def _reversal(
+    run: Run, schema: Schema, labelled: Labelled, champion: Champion | None
+) -> list[Check]:
+    """One part of the rows in which what clients send is the champion's answers turned round."""
+    if champion is None or schema.task != "binary" or champion.schema.task != "binary":
+        return []
+    newest = np.flatnonzero(labelled.behind(champion.training_end))[-REVERSAL_ROWS:]
+    score = rival_output(champion, labelled.frame.iloc[newest], schema, np.empty((0, 0)))[:, 1]
+    rows = labelled.rows.part(newest)
+    found = find_reversal(rows.x, rows.y, score, schema.features)
+    if found is None:
+        return []
+    is_held = run.problem.trust.reversals == "hold"
+    text = describe_reversal(found, f"champion {champion.version}")
+    text += RELEASE if is_held else ""
+    return [Check(REVERSAL, "unsure" if is_held else "pass", found.auc, 0.5, text)]
 
 
 def _leaks(run: Run, schema: Schema, labelled: Labelled, champion: Champion | None) -> list[Check]:

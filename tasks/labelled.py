@@ -32,7 +32,7 @@ class Labelled:
     trains: np.ndarray
     judges: np.ndarray
     findings: tuple[Finding, ...]
-    fed_back: np.ndarray
+    labels: Labels
 
     def behind(self, time: np.datetime64) -> np.ndarray:
         """Rows that may judge and are newer than a time."""
@@ -53,7 +53,7 @@ def read_labelled(
     expected = _expected(champion, frame, rows, schema, is_fed_back)
     now = np.datetime64(_clock(run, rows), "us")
     found = trust(labels, run.problem.trust, now, has_other, expected)
-    return Labelled(frame, rows, found.trains, found.judges, found.findings, is_fed_back)
+    return Labelled(frame, rows, found.trains, found.judges, found.findings, labels)
 
 
 def _clock(run: Run, rows: Rows) -> pd.Timestamp:

@@ -225,3 +225,40 @@ def test_rows_kept_from_training_are_the_same_for_everybody() -> None:
     assert not is_exam(times, 0).any()
     twice = is_exam(np.repeat(times[:50], 2), 0.5)
     assert (twice[::2] == twice[1::2]).all()
+
+
+def senders(**shares: float) -> tuple[tuple[str, np.ndarray], ...]:
+    """Each sender's rows, one after the other."""
+    ends = np.cumsum([0.0, *shares.values()]) * N
+    place = np.arange(N)
+    return tuple(
+        (name, (place >= low) & (place < high))
+        for name, low, high in zip(shares, ends, ends[1:], strict=False)
+    )
+
+
+def test_no_sender_turns_the_verdict_alone() -> None:
+    """The labels of the first half make the challenger; those of the others undo it."""
+    half = N // 2
+    sides = BETTER.challenger.copy(), BETTER.rival.copy()
+    new, old = (np.concatenate([a[:half], b[half:]]) for a, b in (sides, sides[::-1]))
+    some = replace(BETTER, challenger=new, rival=old)
+
+    alone = judged(some, Beside(senders=senders(a=0.5, b=0.5)))
+
+    assert outcome(alone, "without a") == "fail"
+    assert outcome(alone, "without b") == "pass"
+    assert alone.outcome == "refuse"
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ({"a": 1.0}, None),  # nobody to hold it against
+        ({"a": 0.95, "b": 0.05}, "unsure"),  # too few others to ask
+        ({"a": 0.5, "b": 0.5}, "pass"),
+        ({"a": 0.05, "b": 0.95}, None),  # too small to turn anything
+    ],
+)
+def test_which_senders_are_asked(shares: dict[str, float], expected: str | None) -> None:
+    assert outcome(judged(BETTER, Beside(senders=senders(**shares))), "without a") == expected

@@ -15,7 +15,6 @@ from settings import Settings
 from storage.database import StorageError
 from storage.problems import ProblemError
 from storage.tables import alerts, leases, models, runs
-from tasks.decide import _counted
 from tasks.run import BusyError, is_covered, loop_run, read_clock
 from tasks.step import RETRIES, step
 from tests.factories import START, drop, rows_of, small_rows, small_run, small_settings, tick
@@ -118,19 +117,6 @@ def test_a_step_without_retries_is_called_once() -> None:
     with pytest.raises(ConnectionError):
         fail()
     assert len(calls) == 1
-
-
-class Attempt:
-    """A version as far as the count of attempts sees it."""
-
-    def __init__(self, state: str) -> None:
-        self.state = state
-
-
-@pytest.mark.parametrize(("n_dead", "n_counted"), [(0, 1), (1, 1), (2, 1), (3, 4)])
-def test_killed_attempts_are_forgiven_twice(n_dead: int, n_counted: int) -> None:
-    attempts = [Attempt("abandoned") for _ in range(n_dead)] + [Attempt("refused")]
-    assert len(_counted(attempts)) == n_counted  # type: ignore[arg-type]
 
 
 def test_training_that_fails_each_time_stops_until_new_rows_come(
