@@ -193,21 +193,3 @@ def test_rows_kept_from_training_are_asked(championed: Settings) -> None:
 
     assert backtest is not None
     assert "older rows" in backtest["text"]
-
-
-def test_feedback_that_contradicts_one_part_is_told_and_may_be_held(championed: Settings) -> None:
-    settings = eager(championed, trust={"reversals": "hold"})
-    rows = small_rows(400, 400)
-    is_part = rows["plan"] == "basic"
-    is_yes = (rows["label"] == "yes") != is_part
-    serve_rows(settings, rows.assign(label=np.where(is_yes, "yes", "no")), "1")
-
-    result = tick(settings, 800)["challenger"]
-
-    reversal = check_of(settings, "labels: reversal")
-    assert reversal is not None
-    assert reversal["outcome"] == "unsure"
-    assert "where plan is basic the labels of /feedback contradict champion 1" in reversal["text"]
-    assert result["outcome"] == "inconclusive"
-    (told,) = [row for row in rows_of(settings, alerts) if row.kind == "labels_contradict"]
-    assert "waits for you" in told.text
