@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from learning.decision import RetrainState
+from learning.decision import RetrainEvidence, RetrainState
 from learning.decision_windows import Windows, look
 from learning.drift_result import DriftResult
 from learning.estimate import EstimateResult
@@ -100,3 +100,29 @@ def look_at_signals(
             found["estimate"], counts.n_served, estimate.is_below_floor, rules.min_rows
         )
     return found
+
+
+def gather_evidence(
+    n_labelled: int,
+    n_new: int,
+    attempts: Sequence[Attempt],
+    looks: dict[str, Windows],
+    drift: DriftResult | None,
+    performance: PerformanceResult | None,
+    estimate: EstimateResult | None,
+) -> RetrainEvidence:
+    """What the decision weighs; ``n_new`` labelled rows are newer than the champion's training."""
+    return RetrainEvidence(
+        n_labelled=n_labelled,
+        n_new=n_new,
+        n_unused=count_unused(attempts, n_labelled),
+        is_drifted=drift is not None and drift.is_drifted,
+        drift_reason=drift.reason if drift is not None else "no drift result",
+        is_below_floor=performance is not None and performance.is_below_floor,
+        performance_reason=performance.reason if performance is not None else "no labels",
+        is_measured=performance is not None and performance.value is not None,
+        is_estimated_below=estimate is not None and estimate.is_below_floor,
+        estimate_reason=estimate.reason if estimate is not None else "no estimate",
+        is_estimated=estimate is not None and estimate.value is not None,
+        looks=looks,
+    )

@@ -12,11 +12,11 @@ import numpy as np
 from learning.attempts import (
     Attempt,
     Counts,
-    count_unused,
+    gather_evidence,
     look_at_signals,
     retrain_state,
 )
-from learning.decision import Decision, RetrainEvidence, decide_retrain
+from learning.decision import Decision, decide_retrain
 from learning.decision_windows import Windows
 from learning.drift_result import DriftResult
 from learning.estimate import EstimateResult
@@ -169,7 +169,6 @@ class PolicyReplay:
         return found
 
     def _decide(self, position: int, signals: Signals) -> tuple[Decision, int]:
-        drift, performance, estimate = signals
         labelled = self._stream.labelled(position)
         champion, state = self._champion, self._state
         n_labelled = n_new = len(labelled)
@@ -180,20 +179,7 @@ class PolicyReplay:
         counts = Counts(position, n_labelled, position)
         looks = look_at_signals(state.looks, counts, self._problem, *signals)
         attempts = [trial.attempt for trial in reversed(state.trials)]
-        evidence = RetrainEvidence(
-            n_labelled=n_labelled,
-            n_new=n_new,
-            n_unused=count_unused(attempts, n_labelled),
-            is_drifted=drift is not None and drift.is_drifted,
-            drift_reason=drift.reason if drift is not None else "no drift result",
-            is_below_floor=performance is not None and performance.is_below_floor,
-            performance_reason=performance.reason if performance is not None else "no labels",
-            is_measured=performance is not None and performance.value is not None,
-            is_estimated_below=estimate is not None and estimate.is_below_floor,
-            estimate_reason=estimate.reason if estimate is not None else "no estimate",
-            is_estimated=estimate is not None and estimate.value is not None,
-            looks=looks,
-        )
+        evidence = gather_evidence(n_labelled, n_new, attempts, looks, *signals)
         now = self._stream.clock(position)
         past = retrain_state(attempts, champion is not None, clock, now)
         self._state = replace(state, looks=looks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -54,10 +54,9 @@ def replay(
     """What would this loop have done with your history? Compares retraining policies."""
     from learning.replay_policies import USUAL
     from learning.spans import Span
-    from operate.replay import Asked, apply_advice, plan_replay, run_replay
+    from operate.replay import Asked
 
     with clear_errors():
-        settings = read_settings(quiet=True)
         asked = Asked(
             data=data,
             problem=problem,
@@ -74,16 +73,35 @@ def replay(
         )
         if apply and problem is None and data is not None:
             raise typer.BadParameter("--apply needs --problem: whose file should be changed?")
-        plan, notes = plan_replay(settings, asked)
-        try:
-            with _Progress(plan, as_json) as on_progress:
-                found = run_replay(settings, plan, notes, report, workers, resume, on_progress)
-        except KeyboardInterrupt:
-            Console(stderr=True).print("stopped; the same command with --resume goes on")
-            raise
-        if apply:
-            found = found.with_applied(apply_advice(settings, found))
-        show(found.as_json(), as_json, lambda console: _show(found.as_json(), found, console))
+        _run(asked, _How(report, workers, resume, apply, as_json))
+
+
+class _How(NamedTuple):
+    """How a replay is run and told of."""
+
+    report: Path | None
+    workers: int
+    is_resumed: bool
+    is_applied: bool
+    as_json: bool
+
+
+def _run(asked: Any, how: _How) -> None:
+    from operate.replay import apply_advice, plan_replay, run_replay
+
+    settings = read_settings(quiet=True)
+    plan, notes = plan_replay(settings, asked)
+    try:
+        with _Progress(plan, how.as_json) as on_progress:
+            found = run_replay(
+                settings, plan, notes, how.report, how.workers, how.is_resumed, on_progress
+            )
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; the same command with --resume goes on")
+        raise
+    if how.is_applied:
+        found = found.with_applied(apply_advice(settings, found))
+    show(found.as_json(), how.as_json, lambda console: _show(found.as_json(), found, console))
 
 
 def _span(parse: Any, text: str) -> Any:

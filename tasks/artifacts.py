@@ -6,6 +6,7 @@ import base64
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from loguru import logger
@@ -214,34 +215,34 @@ def _short(value: float | None) -> str:
 
 def show_history(run: Run, releases: Sequence[Row[Any]]) -> None:
     """Who was champion since when, and why."""
-    lines = [
-        "## Champions",
-        "",
-        "| generation | version | state | since | why |",
-        "|---|---|---|---|---|",
+    rows = [
+        (row.generation, row.version, row.state, _moment(row.started_at), cell(row.reason))
+        for row in releases
     ]
-    for row in releases:
-        lines.append(
-            f"| {row.generation} | {row.version} | {row.state} "
-            f"| {row.started_at:%Y-%m-%d %H:%M:%S} | {cell(row.reason)} |"
-        )
-    show(run, "champions", "\n".join(lines), "Who was served since when, and why.")
+    text = _table("Champions", ("generation", "version", "state", "since", "why"), rows)
+    show(run, "champions", text, "Who was served since when, and why.")
 
 
 def show_rollout(run: Run, stages: Sequence[Row[Any]]) -> None:
     """The stages of rollouts, newest first: what runs, and what became of the others."""
-    lines = [
-        "## Rollouts",
-        "",
-        "| stage | version | beside | state | began | what was seen |",
-        "|---|---|---|---|---|---|",
+    rows = [
+        (row.stage, row.version, row.against, row.state, _moment(row.clock), cell(row.reason))
+        for row in stages
     ]
-    for row in stages:
-        lines.append(
-            f"| {row.stage} | {row.version} | {row.against} | {row.state} "
-            f"| {row.clock:%Y-%m-%d %H:%M:%S} | {cell(row.reason)} |"
-        )
-    show(run, "rollout", "\n".join(lines), "What was tried beside the champion, and how it went.")
+    names = ("stage", "version", "beside", "state", "began", "what was seen")
+    text = _table("Rollouts", names, rows)
+    show(run, "rollout", text, "What was tried beside the champion, and how it went.")
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table as Markdown under its title."""
+    lines = [f"## {title}", "", f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return "\n".join(lines)
 
 
 def cell(text: str) -> str:

@@ -10,9 +10,9 @@ import pandas as pd
 from sqlalchemy import Connection, Row
 
 from learning import alert_text
-from learning.attempts import Attempt, Counts, count_unused, look_at_signals, retrain_state
-from learning.decision import Decision, RetrainEvidence, decide_retrain
-from learning.decision_windows import Windows, read_looks
+from learning.attempts import Attempt, Counts, gather_evidence, look_at_signals, retrain_state
+from learning.decision import Decision, decide_retrain
+from learning.decision_windows import read_looks
 from learning.drift import DriftResult
 from learning.estimate import EstimateResult
 from learning.performance import PerformanceResult
@@ -56,7 +56,8 @@ def decide(
         estimate,
     )
     attempts = _attempts(rows, tried)
-    evidence = _evidence(run, champion, attempts, looks, drift, performance, estimate)
+    counted = _count_rows(run, champion)
+    evidence = gather_evidence(*counted, attempts, looks, drift, performance, estimate)
     clock = None if champion is None else champion.clock
     tried_as = None if stage is None else f"version {stage.version} is tried as {stage.stage}"
     state = retrain_state(attempts, champion is not None, clock, run.now)
@@ -119,31 +120,11 @@ def _attempts(rows: Sequence[Row[Any]], tried: Sequence[Row[Any]]) -> list[Attem
     ]
 
 
-def _evidence(
-    run: Run,
-    champion: Row[Any] | None,
-    attempts: Sequence[Attempt],
-    looks: dict[str, Windows],
-    drift: DriftResult | None,
-    performance: PerformanceResult | None,
-    estimate: EstimateResult | None,
-) -> RetrainEvidence:
+def _count_rows(run: Run, champion: Row[Any] | None) -> tuple[int, int]:
+    """All labelled rows, and those that are newer than the champion's training."""
     n_labelled = n_new = count_labelled(run.store, run.name)
     if champion is not None and champion.bundle is not None:
         manifest = read_bundle(run.store, run.name, champion.bundle).manifest
         after = pd.Timestamp(manifest.training_end).to_pydatetime()
         n_new = count_labelled(run.store, run.name, after)
-    return RetrainEvidence(
-        n_labelled=n_labelled,
-        n_new=n_new,
-        n_unused=count_unused(attempts, n_labelled),
-        is_drifted=drift is not None and drift.is_drifted,
-        drift_reason=drift.reason if drift is not None else "no drift result",
-        is_below_floor=performance is not None and performance.is_below_floor,
-        performance_reason=performance.reason if performance is not None else "no labels",
-        is_measured=performance is not None and performance.value is not None,
-        is_estimated_below=estimate is not None and estimate.is_below_floor,
-        estimate_reason=estimate.reason if estimate is not None else "no estimate",
-        is_estimated=estimate is not None and estimate.value is not None,
-        looks=looks,
-    )
+    return n_labelled, n_new

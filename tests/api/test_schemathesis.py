@@ -72,16 +72,15 @@ def hold_to_description(case: Case) -> None:
     response = case.call(headers=OPENS, timeout=20)
     case.validate_response(response, checks=list(CHECKS))
     if response.status_code != 200:
+        # Made by the server itself: generated zeros may stand in it by chance.
+        told = response.text.replace(response.headers.get("x-request-id", [""])[0] or "\0", "")
         for text in texts(case.body):
-            assert text not in response.text
+            assert text not in told
 
 
 def texts(value: Any) -> Iterator[str]:
-    """The longer texts of a body, which no refusal may repeat.
-
-    One character again and again may stand in a refusal by chance: zeros in its request's id.
-    """
-    if isinstance(value, str) and len(value) >= ECHO_LENGTH and len(set(value)) > 2:
+    """The longer texts of a body, which no refusal may repeat."""
+    if isinstance(value, str) and len(value) >= ECHO_LENGTH and value.strip():
         yield value
     elif isinstance(value, dict):
         for name, inner in value.items():
