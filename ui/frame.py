@@ -85,6 +85,15 @@ def _show(settings: Settings, engine: Engine, viewer: Viewer | None, first: str)
         )
         for title, (show, icon) in PAGES.items()
     ]
+    # The first page's address is the root; whoever writes its name out gets it as well.
+    pages.append(
+        st.Page(
+            partial(page_of, PAGES[first][0]),
+            title=first,
+            url_path=first.lower(),
+            visibility="hidden",
+        )
+    )
     here = st.navigation(pages, position="hidden" if viewer is None else "sidebar")
     st.session_state["page"] = here.title
     st.logo(ICON, size="large")

@@ -72,8 +72,8 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     assert elsewhere == []
 
 
-def sign_in(page: Page, site: Site, *scopes: str) -> None:
-    page.goto(site.url)
+def sign_in(page: Page, site: Site, *scopes: str, at: str = "") -> None:
+    page.goto(f"{site.url}/{at}")
     page.get_by_label("Token").fill(token_of(site.settings, *scopes))
     page.get_by_role("button", name="Sign in").click()
     settled(page, "Overview")
@@ -132,6 +132,12 @@ def test_no_page_shows_anything_to_who_is_not_signed_in(page: Page, site: Site) 
         resize(page, size)
         assert_fits(page, "the form to sign in")
         shoot(page, f"sign-in-{size}", window)
+
+
+def test_the_first_page_also_answers_to_its_name(page: Page, site: Site) -> None:
+    sign_in(page, site, "read", at="overview")
+    assert page.get_by_text("Page not found").count() == 0
+    assert page.get_by_test_id("stSidebarNav").get_by_role("link").count() == len(PAGES)
 
 
 def test_a_click_on_a_cell_opens_its_distributions(page: Page, site: Site) -> None:
