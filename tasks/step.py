@@ -7,11 +7,13 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import stamina
+from loguru import logger
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.tasks import exponential_backoff
 from sqlalchemy.exc import OperationalError
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,6 +56,16 @@ def step(name: str, retries: bool = False) -> Callable[[Callable[P, R]], Callabl
         return call
 
     return decorate
+
+
+def tell_of_retry(details: RetryDetails) -> None:
+    """Log what failed, why, and when it is tried again; arguments may hold rows and stay out."""
+    cause = f"{type(details.caused_by).__name__}: {details.caused_by}"
+    text = "{} failed and is tried again in {:.1f} s (retry {}): {}"
+    logger.warning(text, details.name, details.wait_for, details.retry_num, cause)
+
+
+set_on_retry_hooks([tell_of_retry])
 
 
 def _is_transient(state: object) -> bool:

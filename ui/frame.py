@@ -80,12 +80,13 @@ def _show(settings: Settings, engine: Engine, viewer: Viewer | None, first: str)
             partial(page_of, show),
             title=title,
             icon=icon,
-            url_path=title.lower(),
+            # That of the first page is the root, whatever is written here.
+            url_path="first" if title == first else title.lower(),
             default=title == first,
         )
         for title, (show, icon) in PAGES.items()
     ]
-    # The first page's address is the root; whoever writes its name out gets it as well.
+    # Whoever writes the first page's name out gets it as well.
     pages.append(
         st.Page(
             partial(page_of, PAGES[first][0]),

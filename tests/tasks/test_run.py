@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import stamina
+from loguru import logger
 from sqlalchemy.exc import OperationalError
 
 from flows.each import for_each
@@ -104,6 +105,24 @@ def test_only_what_may_pass_by_itself_is_tried_again(
     with pytest.raises(type(error)):
         fail()
     assert len(calls) == n_calls
+
+
+def test_the_log_says_what_is_tried_again_and_why(impatient: None) -> None:
+    said: list[str] = []
+    sink = logger.add(said.append, format="{level} {message}")
+
+    @step("demo", retries=True)
+    def find_rows(secret: str) -> None:
+        raise ConnectionError("the door is shut")
+
+    with pytest.raises(ConnectionError):
+        find_rows("a row")
+    logger.remove(sink)
+    assert len(said) == RETRIES
+    assert "find_rows failed and is tried again in 0.0 s (retry 1)" in said[0]
+    assert said[0].startswith("WARNING")
+    assert said[0].endswith("ConnectionError: the door is shut\n")
+    assert "a row" not in "".join(said)
 
 
 def test_a_step_without_retries_is_called_once() -> None:
