@@ -207,5 +207,5 @@ def footprint_checks(
     )
     size, former = new.n_bytes / MEGABYTE, old.n_bytes / MEGABYTE
     allowed = max(rules.free_megabytes, rules.max_growth * former)
-    text = f"bundle of {size:.2f} MB, champion {former:.2f}, allowed {allowed:.2f}"
+    text = f"bundle of {size:.3g} MB, champion {former:.3g}, allowed {allowed:.3g}"
     yield Check("size", "pass" if size <= allowed else "fail", size, allowed, text)

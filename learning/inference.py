@@ -107,10 +107,11 @@ def find_event_time(frame: pd.DataFrame) -> str | None:
 def sized_rules(n_rows: int) -> dict[str, object]:
     """Row-based sections of a problem, fitted to the size of a file.
 
-    Windows are small enough that a file of some thousand rows shows several checks and retrains.
+    Windows are small enough that a file of some thousand rows shows several checks and retrains,
+    and hold what a look at all features together needs.
     """
-    current = _clamp(n_rows // 40, 50, 1_000)
-    least = _clamp(current, 50, 100)
+    current = _clamp(n_rows // 40, 100, 1_000)
+    least = _clamp(n_rows // 40, 50, 100)
     return {
         "windows": Windows(bootstrap_rows=_clamp(n_rows // 5, 100, 500), current_rows=current),
         "drift": DriftRules(min_rows=least),

@@ -91,7 +91,7 @@ def prefect_service(settings: Settings) -> Service:
     port = settings.prefect_port
     home = settings.home / "prefect"
     url = f"http://{LOOPBACK}:{port}/api"
-    application = ("--factory", "prefect.server.api.server:create_app")
+    application = ("--factory", "operate.prefect_app:create_app")
     address = ("--host", LOOPBACK, "--port", str(port), "--log-level", "warning")
     return Service(
         name="prefect",

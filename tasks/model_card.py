@@ -66,20 +66,24 @@ def _head(row: Row[Any], manifest: Manifest) -> Iterator[str]:
     settings = ", ".join(f"{name} {value}" for name, value in manifest.parameters.items())
     yield f"- {manifest.model_kind} ({settings})"
     yield (
-        f"- trained at {manifest.trained_at} on {manifest.n_training_rows} rows from "
-        f"{manifest.training_start} to {manifest.training_end}, window `"
+        f"- trained at {_minute(manifest.trained_at)} on {manifest.n_training_rows:,} rows from "
+        f"{_minute(manifest.training_start)} to {_minute(manifest.training_end)}, window `"
         f"{manifest.training_window}`, data version {manifest.data_version}"
     )
     parity = manifest.parity
     yield (
         f"- its graph differs by {parity['largest_difference']:.1e} at most on "
-        f"{parity['n_rows']} rows, allowed are {parity['tolerance']:g}"
+        f"{int(parity['n_rows']):,} rows, allowed are {parity['tolerance']:g}"
     )
     if manifest.threshold is not None:
         yield (
             f"- says yes from {manifest.threshold:.3f} upwards; a false alarm costs "
             f"{manifest.cost_false_positive:g}, a miss {manifest.cost_false_negative:g}"
         )
+
+
+def _minute(moment: str) -> str:
+    return f"{pd.Timestamp(moment):%Y-%m-%d %H:%M}"
 
 
 def _quality(figures: Mapping[str, Any], manifest: Manifest) -> Iterator[str]:

@@ -112,8 +112,8 @@ def test_doubtful_rows_are_warned_of() -> None:
 @pytest.mark.parametrize(
     ("n_rows", "bootstrap", "current", "least", "new"),
     [
-        (100, 100, 50, 50, 50),
-        (1_000, 200, 50, 50, 50),
+        (100, 100, 100, 50, 50),
+        (1_000, 200, 100, 50, 50),
         (10_000, 500, 250, 100, 200),
         (100_000, 500, 1_000, 100, 500),
     ],
