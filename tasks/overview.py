@@ -41,7 +41,7 @@ def _leave(run: Run) -> None:
         measured = reports.performance_until(connection, run.name, datetime.now(UTC), N_POINTS)
     parts = [
         *_champion(champion),
-        *_last_challenger(attempts, champion, judged),
+        *last_challenger(attempts, champion, judged, history),
         *_decisions(asked),
         *_links(run, champion),
     ]
@@ -64,15 +64,22 @@ def _champion(champion: Row[Any] | None) -> list[str]:
     ]
 
 
-def _last_challenger(
-    attempts: Sequence[Row[Any]], champion: Row[Any] | None, judged: Sequence[Row[Any]]
+def last_challenger(
+    attempts: Sequence[Row[Any]],
+    champion: Row[Any] | None,
+    judged: Sequence[Row[Any]],
+    history: Sequence[Row[Any]],
 ) -> list[str]:
     """Why the newest version is not the served one, check by check; nothing when it is."""
     if not attempts or (champion is not None and attempts[0].version <= champion.version):
         return []
     newest = attempts[0]
-    lines = [f"## Why version {newest.version} is not served: {newest.state}", ""]
-    lines += [str(newest.reason or "no verdict yet"), ""]
+    lines = _taken_away(newest.version, history) or [
+        f"## Why version {newest.version} is not served: {newest.state}",
+        "",
+        str(newest.reason or "no verdict yet"),
+        "",
+    ]
     if judged and judged[0].evidence.get("version") == newest.version:
         checks = judged[0].evidence.get("checks", ())
         lines += ["| check | outcome | found |", "|---|---|---|"]
@@ -81,6 +88,24 @@ def _last_challenger(
             for one in checks
         ]
     return [*lines, ""]
+
+
+def _taken_away(version: int, history: Sequence[Row[Any]]) -> list[str]:
+    """What replaced a version that was served; nothing if it never was."""
+    done = [row for row in history if row.state in ("promoted", "rolled_back_to")]
+    places = [place for place, row in enumerate(done) if row.version == version]
+    if not places or places[0] == 0:
+        return []
+    after = done[places[0] - 1]
+    return [
+        f"## Why version {version} is not served any more",
+        "",
+        f"{after.started_at:%Y-%m-%d %H:%M:%S}, {after.state.replace('_', ' ')} version "
+        f"{after.version}, decided by {after.actor}: {after.reason}",
+        "",
+        "Before, its verdict was:",
+        "",
+    ]
 
 
 def _decisions(asked: Sequence[Row[Any]]) -> list[str]:
