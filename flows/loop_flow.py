@@ -10,6 +10,7 @@ from prefect import Flow, flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.runtime import flow_run as present_run
 
+from learning.turns import BY_THEMSELVES
 from settings import get_settings
 from tasks.flow_ends import Ended, tell_of_end
 
@@ -53,6 +54,7 @@ def tell(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
         problems=(problem,) if problem else settings.active,
         message=state.message or f"it ended as {state.name}",
         is_watched=is_wanted,
+        comes_again=flow_run.auto_scheduled or flow.name in BY_THEMSELVES,
     )
     try:
         tell_of_end(settings, ended)

@@ -261,14 +261,21 @@ def rolled_back(from_version: int | str, to_version: int | str, actor: str, reas
     return Alert("rolled_back", "warning", title, text, fields)
 
 
-def failed(flow: str, error: str, names: Collection[str] = ()) -> Alert:
-    """A flow ended in an error; of ``error`` one line without values is told."""
+def failed(flow: str, error: str, names: Collection[str] = (), comes_again: bool = True) -> Alert:
+    """A flow ended in an error; of ``error`` one line without values is told.
+
+    An incident only where the flow ``comes_again`` by itself: nothing else would ever close it.
+    """
+    goes_on = "The served model goes on answering"
     text = story(
         f"{flow} failed: {sentence(one_line_error(error, names))}",
-        "The served model goes on answering and the next run tries again.",
-        "If this repeats: `perennial doctor`.",
+        f"{goes_on} and the next run tries again." if comes_again else f"{goes_on}.",
+        "If this repeats: `perennial doctor`."
+        if comes_again
+        else "Start it again when its cause is gone; `perennial doctor` may know it.",
     )
-    return Alert("failed", "critical", f"{flow} failed", text, {"Flow": flow}, flow)
+    incident = flow if comes_again else None
+    return Alert("failed", "critical", f"{flow} failed", text, {"Flow": flow}, incident)
 
 
 def recovered(flow: str) -> Alert:

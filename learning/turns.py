@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 LOOP = "continual"  # the flow that comes by itself
+BY_THEMSELVES = (LOOP, "maintain")  # what fails there is tried again without anybody's asking
 USUAL = timedelta(seconds=30)
 # A run begins a little after it was due, by as much as the machine was busy.
 EARLY_SHARE = 0.1

@@ -21,13 +21,17 @@ LONGEST_RUN = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Ended:
-    """A flow run that failed or crashed; ``is_watched``: by the person who started it."""
+    """A flow run that failed or crashed; ``is_watched``: by the person who started it.
+
+    ``comes_again``: the same flow is run again without anybody's asking.
+    """
 
     flow: str
     flow_run_id: str
     problems: tuple[str, ...]
     message: str
     is_watched: bool
+    comes_again: bool = True
 
 
 def tell_of_end(settings: Settings, ended: Ended) -> int:
@@ -63,6 +67,6 @@ def _tell(connection: Connection, settings: Settings, ended: Ended, problem: str
     except (ProblemError, StorageError, OSError):
         if problem not in settings.active:
             return False  # nobody has it
-    alert = alert_text.failed(ended.flow, ended.message)
+    alert = alert_text.failed(ended.flow, ended.message, (), ended.comes_again)
     event_id = f"{ended.flow_run_id}:{problem}:failed"
     return post(connection, problem, alert, event_id, datetime.now(UTC), None, rules)

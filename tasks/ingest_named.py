@@ -7,6 +7,7 @@ from pathlib import Path
 from storage.source_errors import SourceError
 from storage.source_folders import find_local
 from storage.tabular import SUFFIXES
+from tasks.asked import AskedInVainError
 from tasks.batch import Stored
 from tasks.ingest import Ingested
 from tasks.ingest_inbox import inbox_folder, ingest_content, read_settled, set_aside
@@ -14,7 +15,7 @@ from tasks.run import Run
 from tasks.step import step
 
 
-class FileRefusedError(Exception):
+class FileRefusedError(AskedInVainError):
     """Nothing of a file that a person named was taken; the message says why."""
 
 
@@ -23,10 +24,14 @@ def ingest_named(run: Run, file: str) -> Ingested:
     """Take one file, by a path inside the inbox or `Settings.roots`; the same twice adds nothing.
 
     A file of the inbox moves to ``done`` or ``refused``, any other stays where it is. Raises
-    SourceError for a path that leads nowhere or elsewhere, FileRefusedError when nothing fits.
+    FileRefusedError for a path that leads nowhere or elsewhere and when nothing fits, SourceError
+    when it is still being written.
     """
     inbox = inbox_folder(run.settings.home, run.name)
-    path = _find(file, inbox, run.settings.roots)
+    try:
+        path = _find(file, inbox, run.settings.roots)
+    except SourceError as error:
+        raise FileRefusedError(str(error)) from error
     is_dropped = path.resolve().parent == inbox.resolve()
     content = read_settled(run, path)
     if content is None:

@@ -9,12 +9,13 @@ import msgspec
 from storage import releases
 from storage.bundles import BundleError, read_bundle
 from storage.pointers import Former, Pointer, pointer_path, read_pointer
+from tasks.asked import AskedInVainError
 from tasks.reconcile import import_acts
 from tasks.run import Run
 from tasks.step import step
 
 
-class RollbackError(Exception):
+class RollbackError(AskedInVainError):
     """There is nothing to roll back to; the message says what was looked for."""
 
 

@@ -19,7 +19,7 @@ from learning import alert_text
 from learning.alert import Alert
 from learning.problem import Problem
 from learning.rows import Schema
-from learning.turns import LOOP, is_early
+from learning.turns import BY_THEMSELVES, LOOP, is_early
 from settings import Settings, get_settings
 from storage.database import open_engine, reading, upgrade, writing
 from storage.kill_points import arm, reach
@@ -35,6 +35,7 @@ from storage.runs import (
     start_run,
 )
 from storage.schemas import read_schema
+from tasks.asked import AskedInVainError
 from tasks.events import Told, announce
 from tasks.policy import note_policy
 
@@ -194,7 +195,8 @@ def _tell_of_dead(run: Run, connection: Connection, dead: Sequence[str]) -> None
     """Runs whose process was killed could not tell of it; the next run does."""
     logger.warning("{}: {} earlier runs ended without a word", run.name, len(dead))
     for flow in flows_of(connection, dead):
-        run.alert(connection, alert_text.failed(flow, KILLED), f"dead:{flow}")
+        told = alert_text.failed(flow, KILLED, (), flow in BY_THEMSELVES)
+        run.alert(connection, told, f"dead:{flow}")
 
 
 @contextmanager
@@ -212,7 +214,8 @@ def _ended(run: Run) -> Iterator[None]:
             with run.commit() as connection:
                 text = f"{type(error).__name__}: {error}"
                 end_run(connection, run.run_id, "failed", text[:2000])
-                run.alert(connection, alert_text.failed(run.flow, text, run.column_names))
+                if not isinstance(error, AskedInVainError):
+                    run.alert(connection, _failure(run, text))
         except (LeaseLostError, SQLAlchemyError) as second:
             logger.warning("{}: the failure was not written down: {}", run.name, second)
         raise
@@ -220,6 +223,14 @@ def _ended(run: Run) -> Iterator[None]:
         end_run(connection, run.run_id, "done", "")
         run.alert(connection, alert_text.recovered(run.flow))
     reach("run.ended")
+
+
+def _failure(run: Run, text: str) -> Alert:
+    context = FlowRunContext.get()
+    flow_run = context.flow_run if context is not None else None
+    is_scheduled = flow_run is not None and flow_run.auto_scheduled
+    comes_again = is_scheduled or run.flow in BY_THEMSELVES
+    return alert_text.failed(run.flow, text, run.column_names, comes_again)
 
 
 def _note_stop(run: Run) -> None:

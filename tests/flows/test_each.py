@@ -21,6 +21,7 @@ from flows.publish import publish
 from flows.retrain import retrain
 from settings import Settings
 from storage.tables import alerts, runs
+from tasks.rollback import RollbackError
 from tests.factories import bootstrap, drop, rows_of, small_rows, small_settings
 from tests.factories_releases import release_next
 
@@ -120,6 +121,9 @@ def test_a_person_publishes_and_retrains_by_hand(
     found = publish.fn("small", 1, "it looks wrong")["small"]
     assert (found["version"], found["generation"]) == ("1", 3)
     assert rows_of(small, alerts)[-1].kind == "rolled_back"
+    with pytest.raises(RollbackError, match="no bundle of version 9"):
+        publish.fn("small", 9, "it looks better")
+    assert rows_of(small, alerts)[-1].kind == "rolled_back"  # who mistyped reads it in the run
     drop(small, small_rows(400, 150), "more.csv")
     for_each("ingest", "small", None, ingest_all, small)
     judged = retrain.fn("small", "I want to see")["small"]

@@ -32,7 +32,6 @@ from flows.replay import replay
 from flows.retrain import retrain
 from settings import Settings
 from storage.problems import ProblemError
-from storage.source_errors import SourceError
 from storage.tables import alerts, runs
 from tasks.ingest_named import FileRefusedError
 from tasks.run import BusyError, loop_run
@@ -156,7 +155,7 @@ def test_a_person_takes_one_file_and_reads_why_another_was_refused(home: Setting
     assert found["file"] == {"rows": 30, "quarantined": 0}
     assert name_of(flow_run_of(home)) == "ingest small · 30 rows"
     assert [one.name for one in path.parent.glob("*.csv")] == ["second.csv"]
-    with pytest.raises(SourceError, match="leads out of the folders"):
+    with pytest.raises(FileRefusedError, match="leads out of the folders"):
         ingest("small", file="/etc/passwd")
     (path.parent / "third.csv").write_text("a,b\n1,2\n")
     with pytest.raises(FileRefusedError, match=r"third\.csv"):

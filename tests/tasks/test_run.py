@@ -41,12 +41,25 @@ def test_a_run_that_fails_says_so_and_the_next_one_says_it_recovered(small: Sett
         raise StorageError("the disk is full")
 
     with pytest.raises(StorageError):
-        for_each("ingest", "small", START, fail, small)
-    for_each("ingest", "small", START, lambda _run: {}, small)
+        for_each("continual", "small", START, fail, small)
+    for_each("continual", "small", START, lambda _run: {}, small)
     found = [(row.state, row.reason) for row in sorted(rows_of(small, runs), key=lambda r: r.epoch)]
     assert found == [("failed", "StorageError: the disk is full"), ("done", "")]
     assert [row.kind for row in rows_of(small, alerts)] == ["failed", "recovered"]
     assert {row.holder for row in rows_of(small, leases)} == {""}
+
+
+def test_only_what_comes_again_by_itself_stays_open_until_it_works(small: Settings) -> None:
+    def fail(_run: object) -> dict[str, object]:
+        raise StorageError("the disk is full")
+
+    for flow in ("continual", "retrain"):
+        with pytest.raises(StorageError):
+            for_each(flow, "small", START, fail, small)
+    by_itself, by_hand = rows_of(small, alerts)
+    assert (by_itself.incident, by_hand.incident) == ("continual", None)
+    assert "the next run tries again" in by_itself.text
+    assert "Start it again when its cause is gone" in by_hand.text
 
 
 def test_one_problem_that_fails_does_not_keep_the_others_from_their_turn(small: Settings) -> None:
