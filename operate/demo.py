@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import stamina.instrumentation
@@ -34,6 +35,7 @@ from storage.problems import write_problem
 from tasks.ingest_inbox import inbox_folder
 
 RATE_DURING_TICK = 60.0
+SAID_LENGTH = 240
 
 
 def run_demo(
@@ -209,7 +211,11 @@ def _told_alerts(settings: Settings, view: View) -> Iterator[Callable[[], None]]
         for entry in reversed(entries):
             if entry.event_id not in seen:
                 seen.add(entry.event_id)
-                view.say(f"{entry.alert.title}. {entry.alert.text}"[:180], entry.alert.severity)
+                found = entry.alert.text.partition("\n")[0]
+                view.say(
+                    shorten(f"{entry.alert.title}. {found}", SAID_LENGTH, placeholder=" …"),
+                    entry.alert.severity,
+                )
 
     yield tell_new
     engine.dispose()
