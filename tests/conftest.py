@@ -23,8 +23,14 @@ SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first; those that start real servers last."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    """Fast tests first; those that start real servers last.
+
+    Of these the long stories (browser, newcomer, Prefect) come first, which stand late in the
+    alphabet: else one worker is left alone with one of them in the end.
+    """
+    fast = [item for item in items if item.get_closest_marker("slow") is None]
+    slow = [item for item in items if item.get_closest_marker("slow") is not None]
+    items[:] = fast + sorted(slow, key=lambda item: str(item.path), reverse=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -31,7 +31,7 @@ START = (
 )
 
 
-def wait_until(is_true: Callable[[], Any], seconds: float = 30.0) -> Any:
+def wait_until(is_true: Callable[[], Any], seconds: float = 30.0, every: float = 0.01) -> Any:
     """The first true value of ``is_true``; AssertionError when none comes in time."""
     pause = threading.Event()
     deadline = time.monotonic() + seconds
@@ -40,7 +40,7 @@ def wait_until(is_true: Callable[[], Any], seconds: float = 30.0) -> Any:
         if value:
             return value
         assert time.monotonic() < deadline, "waited in vain"
-        pause.wait(0.01)
+        pause.wait(every)
 
 
 def free_port() -> int:

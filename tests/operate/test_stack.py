@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from operate import stack, stack_services
-from operate.processes import Service, StackError, free_port
+from operate.processes import Service, StackError
 from operate.stack import Stack, run_up
 from operate.stack_host import group_members
 from settings import Settings
@@ -146,91 +144,3 @@ def test_up_says_what_is_in_the_way_and_ends_with_one(
         taken = make_settings(home=tmp_path, prefect_port=other.getsockname()[1])
         assert run_up(taken) == 1
     assert "set PERENNIAL_PREFECT_PORT to a free one" in capsys.readouterr().err
-
-
-UP = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-from operate import stack, stack_services as services
-from settings import Settings
-
-WEB = '''
-import sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-'''
-home, flows, prefect, mlflow, api, ui = sys.argv[1:]
-settings = Settings(_env_file=None, home=Path(home), prefect_port=int(prefect),
-                    mlflow_port=int(mlflow), api_port=int(api), ui_port=int(ui))
-given = stack.Stack.__init__
-
-def init(self, *arguments, **options):
-    given(self, *arguments, **options)
-    self.factories["api"] = lambda s: replace(
-        services.api_service(s), command=(sys.executable, "-c", WEB, api))
-    self.factories["deploy"] = lambda s: services.deploy_errand(s, Path(flows))
-    self.factories["worker"] = lambda s: replace(
-        services.worker_service(s),
-        command=(sys.executable, "-c", "from operate.worker import run_worker; run_worker()"))
-
-stack.Stack.__init__ = init
-sys.exit(stack.run_up(settings))
-"""
-
-
-@pytest.mark.slow
-def test_ctrl_c_on_the_real_stack_leaves_no_process_behind(
-    tmp_path: Path, flow_folder: Path
-) -> None:
-    ports = [free_port() for _ in range(4)]
-    person = tmp_path / "person"
-    person.mkdir()
-    command = [sys.executable, "-c", UP, str(tmp_path), str(flow_folder / "prefect.yaml")]
-    up = subprocess.Popen(
-        [*command, *map(str, ports)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "HOME": str(person)},
-    )
-    assert up.stdout is not None
-    words = []
-    for line in up.stdout:
-        words.append(line)
-        if "Logs" in line:
-            break
-    children = descendants(up.pid)
-    assert len(children) >= 7  # Prefect, MLflow, API, status page, worker with its two helpers
-    prefect, mlflow, _api, page = (f"http://127.0.0.1:{port}" for port in ports)
-    assert httpx.get(f"{prefect}/").text.startswith("<!")
-    assert f"{page}" in "".join(words)
-    assert f" {tmp_path / 'logs'} " in words[-1]  # unbroken, for this is a pipe
-    assert "streamlit" in httpx.get(page).text.lower()
-    found = httpx.post(f"{prefect}/api/deployments/filter", json={}).json()
-    assert {each["name"] for each in found} == {"tick", "sleepy"}
-    stored = httpx.put(f"{mlflow}/api/2.0/mlflow-artifacts/artifacts/note.txt", content=b"kept")
-    assert stored.status_code == 200
-    assert (tmp_path / "mlflow-artifacts" / "note.txt").read_bytes() == b"kept"
-    up.send_signal(signal.SIGINT)
-    rest, _ = up.communicate(timeout=60)
-    assert up.returncode == 0, "".join(words) + rest
-    assert rest.rstrip().endswith("Stopped.")
-    assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
-    assert not (person / ".prefect").exists()
-
-
-def descendants(pid: int) -> list[int]:
-    """Process ids of all children, and theirs."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        if parent == pid:
-            found += [int(stat.parent.name), *descendants(int(stat.parent.name))]
-    return found
