@@ -127,7 +127,7 @@ def tick(settings: Settings, row: int, problem: str = "small") -> dict[str, Any]
 
 
 @contextmanager
-def small_run(settings: Settings, row: int = 0, flow: str = "ingest") -> Iterator[Run]:
+def small_run(settings: Settings, row: int = 0, flow: str = "continual") -> Iterator[Run]:
     """A run of the small problem that holds the lease."""
     with loop_run("small", flow, START + timedelta(minutes=row), settings) as run:
         yield run
