@@ -27,7 +27,7 @@ REAL = {
     "keystroke": ("user", ()),
 }
 KINDS = ("sudden", "gradual", "recurring", "incremental", "none")
-GENERATED_ROWS = 6_000
+GENERATED_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _real(name: str, delay: int, most: int | None) -> tuple[Problem, Stream, int
 
 def _made(kind: str, delay: int, most: int | None) -> tuple[Problem, Stream, int]:
     """The shipped maintenance problem; inputs and relation change from two fifths on."""
-    problem, n = load_problem("maintenance", (SHIPPED,)), GENERATED_ROWS
+    problem, n = load_problem("maintenance", (SHIPPED,)), most or GENERATED_ROWS
     start, length = n * 2 // 5, n // 5
     drift = GeneratorDrift.model_validate(
         {"kind": kind, "of": "both", "start_row": start, "length_rows": length}
@@ -78,7 +78,6 @@ def _made(kind: str, delay: int, most: int | None) -> tuple[Problem, Stream, int
     schema = schema_of(problem)
     frame[EVENT_TIME], frame[LABEL] = frame[problem.event_time], frame[problem.target]
     changes = {"none": (), "recurring": (start, start + length, start + 2 * length)}
-    rows = encode(frame, schema).part(slice(0, most))
-    known = tuple(row for row in changes.get(kind, (start,)) if row < len(rows))
+    rows, known = encode(frame, schema), changes.get(kind, (start,))
     batch = usual_batch(len(rows), problem.drift.min_rows)
     return problem, make_stream(rows, schema, Span.parse(delay), batch, known), n

@@ -15,6 +15,8 @@ REACH = {
     "at_most_half_the_retrains": "at most half the retrains of `always`",
     "ahead_of_forest": "ahead of river's adaptive random forest on the rows that both answered",
     "five_times_its_rows": "five times its rows a second, or more",
+    "few_needless_retrains": "where nothing drifts, at most one retrain in 20 turns that the gate "
+    "refused",
 }
 
 
@@ -41,9 +43,12 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _what(result: dict[str, Any]) -> str:
-    size = "All rows of each stream." if result["is_full"] else (
-        "The first rows of each stream only (`--full` takes all); the stream learner on fewer."
-    )  # fmt: skip
+    size = "All rows of each stream."
+    if result["rows"] is not None:
+        size = (
+            f"The first {result['rows']:,} rows of each stream (`--full` takes all); the stream "
+            "learner on fewer."
+        )
     return (
         f"{size} Each row is answered before its label is known, and labels come `delay` rows "
         "late. `never`, `every 1,000`, `always` and `auto` share search and gate and differ in "

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
+from typing import NamedTuple
 
 from learning.decision import RetrainEvidence, RetrainState
 from learning.decision_windows import Windows, look
@@ -102,20 +103,28 @@ def look_at_signals(
     return found
 
 
+class LabelledRows(NamedTuple):
+    """Counts of labelled rows: all, those newer than the champion's training, those it learnt."""
+
+    n_labelled: int
+    n_new: int
+    n_trained: int
+
+
 def gather_evidence(
-    n_labelled: int,
-    n_new: int,
+    counted: LabelledRows,
     attempts: Sequence[Attempt],
     looks: dict[str, Windows],
     drift: DriftResult | None,
     performance: PerformanceResult | None,
     estimate: EstimateResult | None,
 ) -> RetrainEvidence:
-    """What the decision weighs; ``n_new`` labelled rows are newer than the champion's training."""
+    """What the decision weighs."""
     return RetrainEvidence(
-        n_labelled=n_labelled,
-        n_new=n_new,
-        n_unused=count_unused(attempts, n_labelled),
+        n_labelled=counted.n_labelled,
+        n_new=counted.n_new,
+        n_trained=counted.n_trained,
+        n_unused=count_unused(attempts, counted.n_labelled),
         is_drifted=drift is not None and drift.is_drifted,
         drift_reason=drift.reason if drift is not None else "no drift result",
         is_below_floor=performance is not None and performance.is_below_floor,

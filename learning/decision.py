@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from learning.spans import Span
 Trigger = Literal["bootstrap", "performance", "estimate", "drift", "volume", "age", "manual"]
 Harm = Literal["found", "none", "unknown"]
 REFUSALS_THAT_OPEN_THE_CIRCUIT = 3
+MOST_DOUBLINGS = 3
 # The weakest first: a stronger one trains anew though a challenger waits for its verdict.
 STRENGTH = ("age", "volume", "drift", "estimate", "performance", "manual", "bootstrap")
 
@@ -33,7 +35,8 @@ class RetrainEvidence:
     """What watching found.
 
     ``n_new`` counts labelled rows newer than the champion's training window, ``n_unused`` those
-    that came since the last attempt. ``is_measured`` and ``is_estimated`` say whether there was
+    that came since the last attempt, ``n_trained`` those that the champion learnt from (0: not
+    known). ``is_measured`` and ``is_estimated`` say whether there was
     enough to give performance, or its estimate, a number. ``looks`` holds the newest windows of
     each signal, this look included.
     """
@@ -50,6 +53,7 @@ class RetrainEvidence:
     estimate_reason: str = "no estimate"
     is_estimated: bool = False
     looks: Looks = field(default_factory=dict)
+    n_trained: int = 0
 
     @property
     def harm(self) -> Harm:
@@ -98,15 +102,39 @@ class _Wish:
     hold: str | None = None
 
 
-def rows_needed(problem: Problem, state: RetrainState, trigger: str | None = None) -> int:
-    """New labelled rows before another attempt: more with each refusal, up to fourfold.
+def rows_needed(
+    problem: Problem,
+    state: RetrainState,
+    trigger: str | None = None,
+    evidence: RetrainEvidence | None = None,
+) -> int:
+    """New labelled rows before another attempt: twice as many with each refusal, up to eightfold.
 
     A challenger that was refused on these rows would be refused on them again. Past an open
     circuit, a kind of ``trigger`` that was not among the refused ones waits for no more than usual.
     """
-    if _is_new_kind(state, trigger) or not problem.retrain.back_off:
-        return problem.retrain.min_new_rows
-    return problem.retrain.min_new_rows * (1 + min(state.refusals_in_a_row, 3))
+    policy = problem.retrain
+    worthwhile = 0 if evidence is None else _worthwhile_rows(policy, evidence, trigger)
+    if _is_new_kind(state, trigger) or not policy.back_off:
+        return max(policy.min_new_rows, worthwhile)
+    times = 1 << min(state.refusals_in_a_row, MOST_DOUBLINGS)
+    # Harm that lasts must not wait for many times what the champion once learnt from.
+    patience = times if trigger in ("volume", "drift") else 1
+    return max(policy.min_new_rows * times, worthwhile * patience)
+
+
+def _worthwhile_rows(policy: RetrainPolicy, evidence: RetrainEvidence, trigger: str | None) -> int:
+    """New rows that can make a difference, as a share of those that the champion learnt from.
+
+    ``growth`` where nothing but their number asks for it; half of that where inputs moved
+    without harm; a quarter where there may be harm, or the champion is old.
+    """
+    if policy.growth is None:
+        return 0
+    is_calm = trigger == "drift" and evidence.harm == "none"
+    part = 1 if trigger == "volume" else 2 if is_calm else 4
+    share = math.ceil(policy.growth * evidence.n_trained / part)
+    return share if policy.volume_rows is None else min(share, policy.volume_rows)
 
 
 def decide_retrain(
@@ -126,13 +154,22 @@ def decide_retrain(
     if not wishes:
         reason = f"nothing asks for it: {evidence.drift_reason}; {evidence.performance_reason}"
         return Decision(False, reason, numbers)
-    wish = next((wish for wish in wishes if wish.hold is None), wishes[0])
-    numbers["rows_needed"] = rows_needed(problem, state, wish.trigger)
-    brake = wish.hold or next(_brakes(evidence, problem, state, now, wish.trigger), None)
+    wish, brake = _strongest(wishes, lambda one: _brakes(evidence, problem, state, now, one))
+    numbers["rows_needed"] = rows_needed(problem, state, wish.trigger, evidence)
     if brake is not None:
         return Decision(False, f"{wish.why}, but {brake}", numbers, wish.trigger)
     trial = f" (a trial: {_refusals(state)})" if state.is_circuit_open else ""
     return Decision(True, wish.why + trial, numbers, wish.trigger)
+
+
+def _strongest(
+    wishes: Sequence[_Wish], brakes: Callable[[Trigger], Iterator[str]]
+) -> tuple[_Wish, str | None]:
+    """The first wish that nothing holds back; else the first that counts already, and its brake."""
+    held = [(wish, wish.hold or next(brakes(wish.trigger), None)) for wish in wishes]
+    free = [one for one in held if one[1] is None]
+    counting = [one for one in held if one[0].hold is None]
+    return next(iter((*free, *counting, *held)))
 
 
 def _numbers(evidence: RetrainEvidence, problem: Problem, state: RetrainState) -> dict[str, Any]:
@@ -177,8 +214,8 @@ def _wishes(
         yield _Wish("estimate", evidence.estimate_reason, _hold(policy, evidence, "estimate"))
     if policy.on_drift and evidence.is_drifted:
         yield _drift_wish(policy, evidence)
-    if policy.volume_rows is not None and evidence.n_new >= policy.volume_rows:
-        yield _Wish("volume", f"{evidence.n_new} new labelled rows ≥ {policy.volume_rows}")
+    if (why := _enough_rows(policy, evidence)) is not None:
+        yield _Wish("volume", why)
     if policy.max_age is not None and state.champion_clock is not None:
         age = now - state.champion_clock
         if policy.max_age.time is not None and age >= policy.max_age.time:
@@ -187,6 +224,19 @@ def _wishes(
             )
         elif policy.max_age.rows is not None and evidence.n_new >= policy.max_age.rows:
             yield _Wish("age", f"the champion is {evidence.n_new} rows old, limit {policy.max_age}")
+
+
+def _enough_rows(policy: RetrainPolicy, evidence: RetrainEvidence) -> str | None:
+    """Why the new labelled rows are enough by themselves, if they are."""
+    n_new, n_trained = evidence.n_new, evidence.n_trained
+    if policy.volume_rows is None:
+        return None
+    if n_new >= policy.volume_rows:
+        return f"{n_new} new labelled rows ≥ {policy.volume_rows}"
+    if policy.growth is not None and n_trained and n_new >= policy.growth * n_trained:
+        share = f"{policy.growth:.0%} of the {n_trained} that the champion learnt from"
+        return f"{n_new} new labelled rows ≥ {share}"
+    return None
 
 
 def _drift_wish(policy: RetrainPolicy, evidence: RetrainEvidence) -> _Wish:
@@ -217,7 +267,7 @@ def _brakes(
         yield brake
     if state.rollout is not None:
         yield state.rollout
-    needed = rows_needed(problem, state, trigger)
+    needed = rows_needed(problem, state, trigger, evidence)
     if evidence.n_unused < needed:
         why = f"only {evidence.n_unused} new labelled rows of {needed} needed"
         yield why + _circuit(state)

@@ -36,7 +36,8 @@ def make_estimator(kind: str, parameters: dict[str, Any], schema: Schema, seed: 
         return Pipeline([("prepare", _linear_inputs(schema)), ("model", model)])
     if kind == "forest":
         forest = RandomForestRegressor if is_regression else RandomForestClassifier
-        model = forest(n_estimators=60, max_features=0.5, n_jobs=1, random_state=seed, **parameters)
+        settings = {"n_estimators": 60, **parameters}
+        model = forest(max_features=0.5, n_jobs=1, random_state=seed, **settings)
         return Pipeline([("prepare", _tree_inputs(schema)), ("model", model)])
     if kind == "boosting":
         # No imputer or scaler: boosting handles NaN, and float32 parity depends on raw inputs.

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from learning.problem import Costs, Task
 from learning.rows import Floats
@@ -36,8 +35,15 @@ def roc_auc(y: Floats, score: Floats) -> float:
     n_negative = len(y) - n_positive
     if not n_positive or not n_negative:
         return math.nan
-    ranks = stats.rankdata(score)
-    above = ranks[positives].sum() - n_positive * (n_positive + 1) / 2
+    order = np.argsort(score)
+    ordered = score[order]
+    if math.isnan(ordered[-1]):
+        return math.nan
+    # Ranks of equal scores are their mean; ``ends`` are the ranks with which groups of them end.
+    ends = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(y) - 1) + 1
+    firsts = np.append(0, ends[:-1])
+    hits = np.add.reduceat(positives[order], firsts, dtype=np.float64)
+    above = float(hits @ (firsts + ends + 1)) / 2 - n_positive * (n_positive + 1) / 2
     return float(above / (n_positive * n_negative))
 
 

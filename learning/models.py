@@ -13,6 +13,7 @@ from learning.calibration import Scaling, calibrate
 from learning.estimators import make_estimator, snap_thresholds, without_empty_columns
 from learning.lightgbm_trees import is_lightgbm_installed, settle_lightgbm
 from learning.rows import Floats, Matrix, Rows, Schema
+from learning.windows import SMALLEST_HALF_LIFE
 
 GRIDS: Mapping[str, tuple[dict[str, Any], ...]] = {
     "linear": ({"strength": 1.0}, {"strength": 0.03}),
@@ -28,10 +29,16 @@ GRIDS: Mapping[str, tuple[dict[str, Any], ...]] = {
         {"n_estimators": 300, "learning_rate": 0.1, "num_leaves": 31},
     ),
 }
+# What counts trees, and how many of them are enough to compare candidates at a first glance.
+TREES = {
+    "forest": ("n_estimators", 20),
+    "boosting": ("max_iter", 35),
+    "lightgbm": ("n_estimators", 35),
+}
+# More trees than these learn by heart what few rows have: they need so many of them.
+MANY_TREES, ROWS_FOR_MANY = 200, 10_000
 # Settings that are ours, not the estimator's; a model is made again from its parameters alone.
 HALF_LIFE, SLOPE, INTERCEPT = "half_life", "calibration_slope", "calibration_intercept"
-# Rows that fewer would leave too little weight to learn from.
-SMALLEST_HALF_LIFE = 100
 # Probabilities nearer to 0 and 1 hold too few digits in float32 to be scaled alike in the graph.
 SCALED_FROM = 1e-5
 
@@ -76,6 +83,20 @@ class Fitted:
         output = np.zeros((len(x), self.n_classes))
         output[:, list(self.classes)] = found
         return output
+
+
+def lighter(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The same settings with fewer trees, for a first glance; of what has no trees, the same."""
+    if kind not in TREES:
+        return dict(parameters)
+    name, few = TREES[kind]
+    return {**parameters, name: min(parameters.get(name, few), few)}
+
+
+def rows_for(parameters: Mapping[str, Any]) -> int:
+    """How many rows settings need before they are worth a try."""
+    n_trees = max(parameters.get(name, 0) for name in ("max_iter", "n_estimators"))
+    return ROWS_FOR_MANY if n_trees > MANY_TREES else 0
 
 
 def is_installed(kind: str) -> bool:

@@ -97,6 +97,13 @@ class RetrainPolicy(Section):
     )
     of_windows: int = Field(5, ge=1, le=20, description="how many windows back violations count")
     volume_rows: int | None = Field(10_000, ge=1, description="new labelled rows that are enough")
+    growth: float | None = Field(
+        1.0,
+        gt=0,
+        le=10,
+        description="the same as a share of the rows that the champion learnt from; whichever is "
+        "less",
+    )
     max_age: Span | None = Field(Span.parse("30d"), description="oldest that a champion may get")
     ask_archive: bool = Field(
         True, description="former champions go through the gate before a new model is trained"
@@ -104,7 +111,7 @@ class RetrainPolicy(Section):
     min_new_rows: int = Field(200, ge=20, description="new labelled rows before any retrain")
     back_off: bool = Field(
         True,
-        description="a refused challenger makes the next wait for more rows, up to fourfold",
+        description="a refused challenger makes the next wait for twice the rows, up to eightfold",
     )
     cooldown: Span = Field(Span.parse("1h"), description="pause after a retrain")
     daily_budget: int = Field(6, ge=1, description="most retrains a day")

@@ -12,6 +12,7 @@ import numpy as np
 from learning.attempts import (
     Attempt,
     Counts,
+    LabelledRows,
     gather_evidence,
     look_at_signals,
     retrain_state,
@@ -179,7 +180,8 @@ class PolicyReplay:
         counts = Counts(position, n_labelled, position)
         looks = look_at_signals(state.looks, counts, self._problem, *signals)
         attempts = [trial.attempt for trial in reversed(state.trials)]
-        evidence = gather_evidence(n_labelled, n_new, attempts, looks, *signals)
+        counted = LabelledRows(n_labelled, n_new, 0 if champion is None else champion.n_learnt)
+        evidence = gather_evidence(counted, attempts, looks, *signals)
         now = self._stream.clock(position)
         past = retrain_state(attempts, champion is not None, clock, now)
         self._state = replace(state, looks=looks)
@@ -187,7 +189,7 @@ class PolicyReplay:
 
     def _challenge(self, position: int, decision: Decision, n_labelled: int) -> None:
         """Train a challenger, in place of one that waits, and let the gate have its first look."""
-        key, seconds = self._shop.key_at(position, self._champion)
+        key, seconds = self._shop.key_at(position, self._champion, self._newest(), decision.trigger)
         made, training = self._shop.train(key)
         seconds += training
         self._spend(seconds)
@@ -266,6 +268,14 @@ class PolicyReplay:
         if place is None or place == self._state.served:
             return None
         return self._model(self._state.trials[place])
+
+    def _newest(self) -> Model | None:
+        """The challenger that was trained last, of those that could be."""
+        for trial in reversed(self._state.trials):
+            made, _ = self._shop.train(trial.key)
+            if isinstance(made, Model):
+                return made
+        return None
 
     def _model(self, trial: Trial) -> Model:
         """A model that was trained before; trained again where a replay goes on."""

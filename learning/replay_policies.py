@@ -19,6 +19,7 @@ _OFF: dict[str, Any] = {
     "on_performance": False,
     "on_estimate": False,
     "volume_rows": None,
+    "growth": None,
     "max_age": None,
 }
 # A fixed rhythm: no brake but the rows or the time that it names.

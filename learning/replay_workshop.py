@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,8 +18,9 @@ from learning.models import TrainingError
 from learning.problem import Problem
 from learning.replay_stream import Stream
 from learning.rows import Floats
-from learning.search import thin
-from learning.training import Challenger, train_challenger
+from learning.search import Candidate, thin, warm_start
+from learning.training import Challenger, needs_search, train_challenger
+from learning.windows import rows_learnt
 
 CHUNK_ROWS = 1_000
 T = TypeVar("T")
@@ -28,13 +30,16 @@ T = TypeVar("T")
 class TrainingKey:
     """What a training depends on: the rows whose label is known, and the champion.
 
-    Of that, where its training rows end, and since when its errors are others (microseconds since
-    1970).
+    Of that, where its training rows end, since when its errors are others (both in microseconds
+    since 1970), its candidate as JSON, and how many labelled rows there were when that was
+    searched for, where it may do without another search.
     """
 
     n_known: int
     champion_end: int | None
     changed_at: int | None = None
+    first: str | None = None
+    searched_rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,17 @@ class Model:
     key: TrainingKey
     challenger: Challenger
     reference: ReferenceStatistics
+
+    @property
+    def n_learnt(self) -> int:
+        """How many rows it rests on."""
+        return rows_learnt(len(self.challenger.training), self.challenger.window)
+
+    @property
+    def candidate(self) -> str:
+        """Its kind, parameters and window, as JSON."""
+        made = self.challenger
+        return json.dumps([made.fitted.kind, made.fitted.parameters, made.window])
 
     @property
     def training_end(self) -> np.datetime64:
@@ -71,15 +87,25 @@ class Workshop:
         value, seconds = self._kept[key]
         return value, seconds
 
-    def key_at(self, position: int, champion: Model | None) -> tuple[TrainingKey, float]:
-        """What a training at a position would depend on; looks for a change of the errors."""
+    def key_at(
+        self, position: int, champion: Model | None, newest: Model | None, trigger: str | None
+    ) -> tuple[TrainingKey, float]:
+        """What a training at a position would depend on; looks for a change of the errors.
+
+        ``newest`` is the challenger that was trained last, whatever became of it.
+        """
         n_known = self.stream.n_known(position)
         if champion is None:
             return TrainingKey(n_known, None), 0.0
         change, seconds = self.timed(
             ("change", champion.key, n_known), lambda: self._change(champion, n_known)
         )
-        return TrainingKey(n_known, int(champion.training_end.astype(np.int64)), change), seconds
+        end = int(champion.training_end.astype(np.int64))
+        searched: int | None = (newest or champion).challenger.searched_rows
+        n_labelled = int((~np.isnan(self.stream.rows.y[:n_known])).sum())
+        if needs_search(n_labelled, searched, trigger):
+            searched = None
+        return TrainingKey(n_known, end, change, champion.candidate, searched), seconds
 
     def _change(self, champion: Model, n_known: int) -> int | None:
         rows = self.stream.rows.part(slice(0, n_known)).labelled
@@ -112,12 +138,19 @@ class Workshop:
                 elapsed=lambda: 0.0,
                 with_graph=False,
                 changed_at=changed,
+                first=self._first(key),
+                searched_rows=key.searched_rows,
             )
         except TrainingError as error:
             return str(error)
         reference = thin(made.training, problem.windows.reference_rows)
         kept = keep_references(reference, made.training, made.output, stream.schema, problem.drift)
         return Model(key, made, kept[INPUTS])
+
+    def _first(self, key: TrainingKey) -> Candidate | None:
+        if key.first is None:
+            return None
+        return warm_start(*json.loads(key.first), self.problem.search)
 
     def output(self, model: Model, first: int, end: int) -> tuple[Floats, float]:
         """A model's answers to rows ``first`` to ``end``, [n, classes or 1]."""

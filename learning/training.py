@@ -23,6 +23,11 @@ from learning.windows import Split, split_trusted, take_window
 
 PARITY_ROWS = 10_000
 SMALLEST_BLOCK = 30
+# The labelled rows grow by this factor before kinds and settings are searched for again.
+RESEARCHED, RESEARCHED_AFTER_HARM = 2.0, 1.5
+# Triggers that say nothing against the champion's kind and settings.
+ROUTINE = ("drift", "volume", "age")
+HARM = ("performance", "estimate")
 N_SHUFFLES, MOST_SHUFFLED = 2, 200_000
 
 
@@ -30,7 +35,9 @@ N_SHUFFLES, MOST_SHUFFLED = 2, 200_000
 class Challenger:
     """A fitted model with its proof: graph, parity, and what it scored on the holdout.
 
-    ``scalings`` and ``loss`` are what its performance is estimated with while labels are missing.
+    ``searched_rows`` are the labelled rows that there were when its kind and settings were searched
+    for. ``scalings`` and ``loss`` are what its performance is estimated with while labels are
+    missing.
     """
 
     fitted: Fitted
@@ -45,6 +52,7 @@ class Challenger:
     metric: str
     metrics: dict[str, float]
     search: SearchResult
+    searched_rows: int
     scalings: tuple[Scaling, ...] = ()
     loss: LossModel | None = None
 
@@ -60,13 +68,17 @@ def train_challenger(
     with_graph: bool = True,
     changed_at: np.datetime64 | None = None,
     first: Candidate | None = None,
+    searched_rows: int | None = None,
 ) -> Challenger:
     """Train on the labelled rows and evaluate on the newest of them, which no model has seen.
 
     ``may``: which of the rows [n] may train, and which may judge; all unless it is given. Of those
     that may train, ``gate.backtest_share`` are kept from it. ``changed_at`` is since when the
     champion's errors are others, ``first`` the candidate that it once was, tried before all
-    others. Without a graph there is nothing to serve, and its parity was looked at on no rows.
+    others. ``searched_rows`` says how many labelled rows there were when that was searched
+    for, where `needs_search` says no: it is then only fitted again, on the window that is best
+    now. Without a graph there is nothing to serve, its parity was looked at on no rows, and what
+    only estimates need is left out unless they may retrain.
     Raises TrainingError when the rows cannot train a model.
     """
     split = _split(rows, champion_end, problem, may, changed_at)
@@ -74,7 +86,8 @@ def train_challenger(
     refuse_untrainable(split, schema, problem)
     block = max(SMALLEST_BLOCK, min(len(split.holdout), len(split.training) // 5))
     rules = problem.search
-    contest = Contestants(split.training, schema, rules, metric, block, changed_at, first)
+    is_refit = first is not None and searched_rows is not None
+    contest = Contestants(split.training, schema, rules, metric, block, changed_at, first, is_refit)
     found = search(contest, elapsed, on_trial)
     best = found.best
     training = take_window(split.training, best.window, changed_at)
@@ -88,6 +101,8 @@ def train_challenger(
         probe = parity_rows(np.vstack([training.x, split.holdout.x]), PARITY_ROWS)
         parity = check_parity(fitted, graph, probe, problem.gate.max_parity_difference)
     output = fitted.output(split.holdout.x)
+    is_estimated = with_graph or problem.retrain.on_estimate
+    scalings, loss = _estimators(split.holdout, output, schema, metric, problem, is_estimated)
     return Challenger(
         fitted=fitted,
         graph=graph,
@@ -101,11 +116,33 @@ def train_challenger(
         metric=metric,
         metrics=all_metrics(schema.task, split.holdout.y, output, threshold, problem.costs),
         search=found,
-        scalings=fit_scalings(split.holdout.y, output) if schema.task != "regression" else (),
-        loss=fit_loss_model(split.holdout, output, schema, metric, problem.search.seed)
-        if schema.task == "regression"
-        else None,
+        searched_rows=searched_rows if is_refit and searched_rows else len(rows),
+        scalings=scalings,
+        loss=loss,
     )
+
+
+def _estimators(
+    holdout: Rows, output: Floats, schema: Schema, metric: str, problem: Problem, is_wanted: bool
+) -> tuple[tuple[Scaling, ...], LossModel | None]:
+    """What performance is estimated with: scalings of classes, or a model of the losses."""
+    if not is_wanted:
+        return (), None
+    if schema.task != "regression":
+        return fit_scalings(holdout.y, output), None
+    return (), fit_loss_model(holdout, output, schema, metric, problem.search.seed)
+
+
+def needs_search(n_rows: int, searched_rows: int | None, trigger: str | None) -> bool:
+    """Whether kinds and settings are to be searched for again, on ``n_rows`` labelled rows.
+
+    Not while there are less than `RESEARCHED` times the rows of the last search, or, where harm was
+    found and another kind may be right, less than `RESEARCHED_AFTER_HARM` times as many.
+    """
+    if searched_rows is None or trigger not in (*ROUTINE, *HARM):
+        return True
+    factor = RESEARCHED if trigger in ROUTINE else RESEARCHED_AFTER_HARM
+    return n_rows >= factor * searched_rows
 
 
 def _split(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ FADING = "fading"
 WINDOW_SHARES = {"all": 1.0, "recent": 0.3, "newest": 0.1, FADING: 1.0}
 # Share of the rows after which a fading window's rows weigh half as much.
 FADING_HALF_LIFE = 0.2
+# Rows that fewer would leave too little weight to learn from.
+SMALLEST_HALF_LIFE = 100
 SMALLEST_WINDOW = 200
 SMALLEST_CHANGED = 40
 
@@ -71,6 +74,16 @@ def window_size(rows: Rows, window: str, changed_at: np.datetime64 | None = None
         return min(max(int(len(rows) * WINDOW_SHARES[window]), SMALLEST_WINDOW), len(rows))
     n_since = 0 if changed_at is None else count_since(rows, changed_at)
     return n_since if n_since >= SMALLEST_CHANGED else None
+
+
+def rows_learnt(n_rows: int, window: str) -> int:
+    """How many rows a fit on a window of ``n_rows`` rests on, by their weights.
+
+    With weights that fade by halves the sum of all is that of so many equal ones.
+    """
+    if window != FADING:
+        return n_rows
+    return min(n_rows, round(max(FADING_HALF_LIFE * n_rows, SMALLEST_HALF_LIFE) / math.log(2)))
 
 
 def take_window(rows: Rows, window: str, changed_at: np.datetime64 | None = None) -> Rows:

@@ -12,51 +12,64 @@ from rich.table import Table
 
 from operate.terminal import JsonOption, ProblemOption, clear_errors, read_settings, show
 
+DataArgument = Annotated[Path | None, typer.Argument(help="File; default: what is stored.")]
+PolicyOption = Annotated[
+    list[str] | None,
+    typer.Option(help="never, every:1000, drift, performance, auto, always, river:arf…"),
+]
+DelayOption = Annotated[str | None, typer.Option(help="500 rows, or 7d; default: the problem's.")]
+TargetOption = Annotated[
+    str | None, typer.Option(help="Column to predict, where no problem is named.")
+]
+EventTimeOption = Annotated[str | None, typer.Option(help="Column of when it happened.")]
+KeyOption = Annotated[str | None, typer.Option(help="Column that tells rows apart.")]
+DropOption = Annotated[list[str] | None, typer.Option(help="Column to leave out.")]
+ReportOption = Annotated[Path | None, typer.Option(help="Write the page with plots here.")]
+ApplyOption = Annotated[
+    bool, typer.Option("--apply", help="Set in the problem file what is recommended.")
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on where the last replay of this was stopped.")
+]
+WorkersOption = Annotated[int, typer.Option(min=1, help="Processes, one policy each.")]
+SegmentsOption = Annotated[
+    int, typer.Option(min=1, help="Parts of history, each replayed from its own start.")
+]
+BatchOption = Annotated[int | None, typer.Option(min=1, help="Rows between two turns of the loop.")]
+NewestOption = Annotated[
+    int | None, typer.Option(min=1, help="Take only the last rows of the file.")
+]
+DriftAtOption = Annotated[
+    list[int] | None, typer.Option(help="Row at which drift is known to begin.")
+]
+
 
 def replay(
-    data: Annotated[Path | None, typer.Argument(help="File; default: what is stored.")] = None,
+    data: DataArgument = None,
     problem: ProblemOption = None,
-    policy: Annotated[
-        list[str] | None,
-        typer.Option(help="never, every:1000, drift, performance, auto, always, river:arf…"),
-    ] = None,
-    label_delay: Annotated[
-        str | None, typer.Option(help="500 rows, or 7d; default: the problem's.")
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Column to predict, where no problem is named.")
-    ] = None,
-    event_time: Annotated[str | None, typer.Option(help="Column of when it happened.")] = None,
-    key: Annotated[str | None, typer.Option(help="Column that tells rows apart.")] = None,
-    drop: Annotated[list[str] | None, typer.Option(help="Column to leave out.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the page with plots here.")] = None,
-    apply: Annotated[
-        bool, typer.Option("--apply", help="Set in the problem file what is recommended.")
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where the last replay of this was stopped.")
-    ] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Processes, one policy each.")] = 1,
-    segments: Annotated[
-        int, typer.Option(min=1, help="Parts of history, each replayed from its own start.")
-    ] = 1,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Rows between two turns of the loop.")
-    ] = None,
-    newest: Annotated[
-        int | None, typer.Option(min=1, help="Take only the last rows of the file.")
-    ] = None,
-    drift_at: Annotated[
-        list[int] | None, typer.Option(help="Row at which drift is known to begin.")
-    ] = None,
+    policy: PolicyOption = None,
+    label_delay: DelayOption = None,
+    target: TargetOption = None,
+    event_time: EventTimeOption = None,
+    key: KeyOption = None,
+    drop: DropOption = None,
+    report: ReportOption = None,
+    apply: ApplyOption = False,
+    resume: ResumeOption = False,
+    workers: WorkersOption = 1,
+    segments: SegmentsOption = 1,
+    batch: BatchOption = None,
+    newest: NewestOption = None,
+    drift_at: DriftAtOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """What would this loop have done with your history? Compares retraining policies."""
     from learning.replay_policies import USUAL
-    from learning.spans import Span
     from operate.replay import Asked
 
     with clear_errors():
+        if apply and problem is None and data is not None:
+            raise typer.BadParameter("--apply needs --problem: whose file should be changed?")
         asked = Asked(
             data=data,
             problem=problem,
@@ -65,48 +78,37 @@ def replay(
             key=key,
             drop=tuple(name.strip() for part in drop or () for name in part.split(",") if name),
             policies=tuple(policy or USUAL),
-            label_delay=None if label_delay is None else _span(Span.parse, label_delay),
+            label_delay=None if label_delay is None else _span(label_delay),
             batch_rows=batch,
             newest=newest,
             n_segments=segments,
             drift_rows=tuple(drift_at) if drift_at else None,
         )
-        if apply and problem is None and data is not None:
-            raise typer.BadParameter("--apply needs --problem: whose file should be changed?")
-        _run(asked, _How(report, workers, resume, apply, as_json))
+        found = _run(asked, report, workers, resume, apply, as_json)
+        show(found.as_json(), as_json, lambda console: _show(found.as_json(), found, console))
 
 
-class _How(NamedTuple):
-    """How a replay is run and told of."""
-
-    report: Path | None
-    workers: int
-    is_resumed: bool
-    is_applied: bool
-    as_json: bool
-
-
-def _run(asked: Any, how: _How) -> None:
+def _run(
+    asked: Any, report: Path | None, workers: int, resume: bool, apply: bool, is_quiet: bool
+) -> Any:
     from operate.replay import apply_advice, plan_replay, run_replay
 
     settings = read_settings(quiet=True)
     plan, notes = plan_replay(settings, asked)
     try:
-        with _Progress(plan, how.as_json) as on_progress:
-            found = run_replay(
-                settings, plan, notes, how.report, how.workers, how.is_resumed, on_progress
-            )
+        with _Progress(plan, is_quiet) as on_progress:
+            found = run_replay(settings, plan, notes, report, workers, resume, on_progress)
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped; the same command with --resume goes on")
         raise
-    if how.is_applied:
-        found = found.with_applied(apply_advice(settings, found))
-    show(found.as_json(), how.as_json, lambda console: _show(found.as_json(), found, console))
+    return found.with_applied(apply_advice(settings, found)) if apply else found
 
 
-def _span(parse: Any, text: str) -> Any:
+def _span(text: str) -> Any:
+    from learning.spans import Span
+
     try:
-        return parse(text)
+        return Span.parse(text)
     except ValueError as error:
         raise typer.BadParameter(f"--label-delay: {error}") from None
 

@@ -48,7 +48,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     and gives one float32 output ``output``: class probabilities [n, classes], or values [n, 1].
     ``calibration`` holds, for the positive class or for each of many, slope and intercept of its
     scaling, the slope's variance, their covariance and the intercept's variance.
-    ``baseline`` is what a dummy answers to any row: the shares of the classes, or the median.
+    ``searched_rows`` are the labelled rows that there were when its kind and settings were searched
+    for. ``baseline`` is what a dummy answers to any row: the shares of the classes, or the median.
     """
 
     format: int = FORMAT
@@ -71,6 +72,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     training_end: str
     n_training_rows: int
     training_window: str
+    searched_rows: int | None = None
     data_version: int
     metric: str
     metrics: dict[str, float | None]

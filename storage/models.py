@@ -125,6 +125,16 @@ def attempts(connection: Connection, problem: str, newest: int) -> Sequence[Row[
     ).all()
 
 
+def newest_bundle(connection: Connection, problem: str) -> str | None:
+    """Bundle of the newest version that has one, whatever became of it."""
+    return connection.execute(
+        select(models.c.bundle)
+        .where(models.c.problem == problem, models.c.bundle.is_not(None))
+        .order_by(models.c.version.desc())
+        .limit(1)
+    ).scalar()
+
+
 def close_unfinished(connection: Connection, problem: str, run_id: str) -> list[int]:
     """Give up the versions that other runs than ``run_id`` left before their release.
 

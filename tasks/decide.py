@@ -10,12 +10,20 @@ import pandas as pd
 from sqlalchemy import Connection, Row
 
 from learning import alert_text
-from learning.attempts import Attempt, Counts, gather_evidence, look_at_signals, retrain_state
+from learning.attempts import (
+    Attempt,
+    Counts,
+    LabelledRows,
+    gather_evidence,
+    look_at_signals,
+    retrain_state,
+)
 from learning.decision import Decision, decide_retrain
 from learning.decision_windows import read_looks
 from learning.drift import DriftResult
 from learning.estimate import EstimateResult
 from learning.performance import PerformanceResult
+from learning.windows import rows_learnt
 from storage import models, reports, rollouts
 from storage.bundles import read_bundle
 from storage.database import reading
@@ -57,7 +65,7 @@ def decide(
     )
     attempts = _attempts(rows, tried)
     counted = _count_rows(run, champion)
-    evidence = gather_evidence(*counted, attempts, looks, drift, performance, estimate)
+    evidence = gather_evidence(counted, attempts, looks, drift, performance, estimate)
     clock = None if champion is None else champion.clock
     tried_as = None if stage is None else f"version {stage.version} is tried as {stage.stage}"
     state = retrain_state(attempts, champion is not None, clock, run.now)
@@ -120,11 +128,12 @@ def _attempts(rows: Sequence[Row[Any]], tried: Sequence[Row[Any]]) -> list[Attem
     ]
 
 
-def _count_rows(run: Run, champion: Row[Any] | None) -> tuple[int, int]:
-    """All labelled rows, and those that are newer than the champion's training."""
+def _count_rows(run: Run, champion: Row[Any] | None) -> LabelledRows:
     n_labelled = n_new = count_labelled(run.store, run.name)
+    n_trained = 0
     if champion is not None and champion.bundle is not None:
         manifest = read_bundle(run.store, run.name, champion.bundle).manifest
         after = pd.Timestamp(manifest.training_end).to_pydatetime()
         n_new = count_labelled(run.store, run.name, after)
-    return n_labelled, n_new
+        n_trained = rows_learnt(manifest.n_training_rows, manifest.training_window)
+    return LabelledRows(n_labelled, n_new, n_trained)

@@ -27,7 +27,7 @@ from learning.models import TrainingError
 from learning.problem import Task
 from learning.rows import Rows, Schema
 from learning.search import Candidate, Trial, thin, warm_start
-from learning.training import Challenger, feature_importance, train_challenger
+from learning.training import Challenger, feature_importance, needs_search, train_challenger
 from storage import models, registry
 from storage.bundles import (
     EXPLANATION,
@@ -37,9 +37,12 @@ from storage.bundles import (
     MODEL,
     REFERENCE,
     STATISTICS,
+    BundleError,
+    read_bundle,
     sha256,
     write_bundle,
 )
+from storage.database import reading
 from storage.kill_points import reach
 from storage.manifest import FeatureSpec, Golden, LossSpec, Manifest, RiskBand, encode_manifest
 from storage.observations import data_version
@@ -96,6 +99,7 @@ def train_candidate(run: Run, decision: Decision) -> Trained | None:
             may=(labelled.trains, labelled.judges),
             changed_at=_changed_at(champion, labelled, schema),
             first=_champions_candidate(run, champion),
+            searched_rows=_searched_rows(run, champion, len(labelled.rows), decision),
         )
     except TrainingError as error:
         refuse_version(run, version, champion, str(error))
@@ -138,6 +142,24 @@ def _champions_candidate(run: Run, champion: Champion | None) -> Candidate | Non
         return None
     was = champion.manifest
     return warm_start(was.model_kind, was.parameters, was.training_window, run.problem.search)
+
+
+def _searched_rows(
+    run: Run, champion: Champion | None, n_rows: int, decision: Decision
+) -> int | None:
+    """On how many rows kinds and settings were searched for last; None to search again."""
+    if champion is None:
+        return None
+    with reading(run.engine) as connection:
+        newest = models.newest_bundle(connection, run.name)
+    manifest = champion.manifest
+    if newest is not None:
+        try:
+            manifest = read_bundle(run.store, run.name, newest).manifest
+        except BundleError as error:
+            logger.warning("{}: {}; the champion's search counts", run.name, error)
+    searched = manifest.searched_rows
+    return None if needs_search(n_rows, searched, decision.trigger) else searched
 
 
 def _log_trial(trial: Trial) -> None:
@@ -247,6 +269,7 @@ def _manifest(
         training_end=_iso(training.times[-1]),
         n_training_rows=len(training),
         training_window=challenger.window,
+        searched_rows=challenger.searched_rows,
         data_version=data,
         metric=challenger.metric,
         metrics={name: _finite(value) for name, value in challenger.metrics.items()},

@@ -162,13 +162,61 @@ def test_each_brake_lets_go_at_its_limit(
     assert ask(evidence, state, policy).go
 
 
-@pytest.mark.parametrize(("refusals", "needed"), [(0, 200), (1, 400), (2, 600), (3, 800), (9, 800)])
-def test_each_refusal_asks_for_more_rows_up_to_fourfold(refusals: int, needed: int) -> None:
+@pytest.mark.parametrize(
+    ("refusals", "needed"), [(0, 200), (1, 400), (2, 800), (3, 1_600), (9, 1_600)]
+)
+def test_each_refusal_asks_for_twice_the_rows_up_to_eightfold(refusals: int, needed: int) -> None:
     state = with_state(refusals_in_a_row=refusals)
 
     assert rows_needed(PROBLEM, state) == needed
     assert ask(with_evidence(DRIFTED, n_unused=needed), state).go
     assert not ask(with_evidence(DRIFTED, n_unused=needed - 1), state).go
+
+
+LEARNT = {"n_labelled": 9_000, "n_trained": 4_000}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "refusals", "needed"),
+    [
+        (with_evidence(CALM, n_new=5_000, **LEARNT), 0, 4_000),  # as many as it learnt from
+        (with_evidence(CALM, n_new=9_000, **LEARNT), 1, 8_000),
+        (with_evidence(DRIFTED, is_measured=True, **LEARNT), 0, 2_000),  # half: without harm
+        (with_evidence(DRIFTED, is_measured=True, **LEARNT), 1, 4_000),
+        (with_evidence(DRIFTED, **LEARNT), 0, 1_000),  # a quarter: harm unknown
+        (with_evidence(LOW, **LEARNT), 0, 1_000),  # harm found
+        (with_evidence(LOW, **LEARNT), 2, 1_000),  # which does not wait for many times that
+        (with_evidence(LOW, **LEARNT), 3, 1_600),
+        (with_evidence(LOW, n_trained=300), 0, 200),
+    ],
+)
+def test_the_more_a_champion_learnt_from_the_more_rows_it_takes_to_better_it(
+    evidence: RetrainEvidence, refusals: int, needed: int
+) -> None:
+    state = with_state(refusals_in_a_row=refusals)
+
+    assert ask(with_evidence(evidence, n_unused=needed), state).go
+    assert f"of {needed} needed" in ask(with_evidence(evidence, n_unused=needed - 1), state).reason
+    assert ask(with_evidence(evidence, n_unused=needed), state).evidence["rows_needed"] == needed
+
+
+def test_as_many_new_rows_as_it_learnt_from_are_enough_by_themselves() -> None:
+    few, enough = (with_evidence(CALM, n_new=n, n_trained=1_000) for n in (999, 1_000))
+
+    assert ask(few).trigger is None
+    assert ask(enough).reason == (
+        "1000 new labelled rows ≥ 100% of the 1000 that the champion learnt from"
+    )
+    assert ask(enough, policy={"growth": None}).trigger is None
+    assert ask(enough, policy={"growth": 1.001}).trigger is None
+    assert ask(enough, policy={"volume_rows": None}).trigger is None
+
+
+def test_a_wish_that_is_held_back_does_not_keep_another_from_its_turn() -> None:
+    both = with_evidence(DRIFTED, is_measured=True, n_unused=1_000, **LEARNT)
+
+    assert ask(both).go is False
+    assert (ask(both, OLD).go, ask(both, OLD).trigger) == (True, "age")
 
 
 HARMLESS = with_evidence(DRIFTED, is_measured=True)
@@ -220,6 +268,7 @@ def test_the_windows_stand_in_the_evidence_as_json_holds_them() -> None:
 OPEN = with_state(
     refusals_in_a_row=3, refused_triggers=("drift",), last_attempt=NOW - timedelta(hours=5)
 )
+MUCH_NEW = with_evidence(DRIFTED, n_unused=1_600)
 SIX_HOURS_LATER = dataclasses.replace(OPEN, last_attempt=NOW - timedelta(hours=6))
 
 
@@ -227,14 +276,14 @@ SIX_HOURS_LATER = dataclasses.replace(OPEN, last_attempt=NOW - timedelta(hours=6
     ("evidence", "state", "policy", "go"),
     [
         (DRIFTED, OPEN, {}, False),  # still resting
-        (DRIFTED, SIX_HOURS_LATER, {}, True),  # a trial after the pause
-        (with_evidence(DRIFTED, n_unused=799), SIX_HOURS_LATER, {}, False),  # too few rows for it
+        (MUCH_NEW, SIX_HOURS_LATER, {}, True),  # a trial after the pause
+        (with_evidence(DRIFTED, n_unused=1_599), SIX_HOURS_LATER, {}, False),  # too few rows for it
         (LOW, OPEN, {}, True),  # another kind of trigger
         (with_evidence(LOW, n_unused=200), OPEN, {}, True),  # which needs no more rows than usual
         (with_evidence(LOW, n_unused=199), OPEN, {}, False),
         (LOW, dataclasses.replace(OPEN, attempts_today=6), {}, False),  # but keeps to the budget
-        (DRIFTED, OPEN, {"circuit_pause": 1_001}, False),
-        (DRIFTED, OPEN, {"circuit_pause": 1_000}, True),
+        (MUCH_NEW, OPEN, {"circuit_pause": 1_601}, False),
+        (MUCH_NEW, OPEN, {"circuit_pause": 1_600}, True),
         (DRIFTED, dataclasses.replace(OPEN, refusals_in_a_row=2), {}, True),  # not open
         (DRIFTED, dataclasses.replace(OPEN, refusals_in_a_row=0), {}, True),  # closed: promoted
         (LOW, dataclasses.replace(OPEN, refused_triggers=()), {}, False),  # kinds not known
@@ -247,7 +296,7 @@ def test_the_circuit_opens_rests_and_lets_a_trial_through(
 
 
 def test_an_open_circuit_says_how_it_closes_and_a_trial_that_it_is_one() -> None:
-    assert ask(DRIFTED, OPEN).reason.endswith(
+    assert ask(MUCH_NEW, OPEN).reason.endswith(
         ", but the circuit is open: 3 challengers refused in a row (drift); the next is tried 6h "
         "after the last attempt, at another kind of trigger, or by hand"
     )
@@ -261,7 +310,7 @@ def test_after_three_refusals_the_circuit_is_open_and_says_so() -> None:
 
     third, second = (ask(few, with_state(refusals_in_a_row=n)).reason for n in (3, 2))
 
-    assert third.endswith("of 800 needed (circuit open: 3 challengers refused in a row)")
+    assert third.endswith("of 1600 needed (circuit open: 3 challengers refused in a row)")
     assert "circuit" not in second
 
 
@@ -310,7 +359,7 @@ def test_the_first_training_waits_for_the_bootstrap_rows_alone(
     assert (decision.go, decision.trigger, decision.reason) == (go, "bootstrap", reason)
 
 
-@pytest.mark.parametrize(("refusals", "needed"), [(1, 400), (3, 800), (7, 800)])
+@pytest.mark.parametrize(("refusals", "needed"), [(1, 400), (3, 1_600), (7, 1_600)])
 def test_a_refused_first_model_waits_for_ever_more_rows(refusals: int, needed: int) -> None:
     state = RetrainState(False, last_attempt=HOUR_AGO, refusals_in_a_row=refusals)
     few = RetrainEvidence(5_000, 5_000, needed - 1)

@@ -18,6 +18,7 @@ from learning.search import (
     Contestants,
     SearchResult,
     candidates,
+    finalists,
     neighbours,
     search,
     thin,
@@ -82,7 +83,8 @@ def test_settings_of_the_champion_and_a_rare_class_are_tried_in_the_last_round()
     first = Candidate("linear", {"strength": 9.0}, "all")
     best = Candidate("linear", {"strength": 1.0, "half_life": 0.2}, "fading")
 
-    tried = [candidate.parameters for candidate in neighbours(best, first, has_rare_class=True)]
+    found = neighbours(best, 500, first, has_rare_class=True)
+    tried = [candidate.parameters for candidate in found]
 
     assert tried == [
         {"strength": 1.0, "half_life": 0.2},
@@ -129,10 +131,11 @@ def test_kinds_that_are_not_installed_are_left_out(monkeypatch: pytest.MonkeyPat
 def test_the_winner_stands_first_among_its_settings() -> None:
     first = candidates(SearchRules(models=("boosting",)), coin(5_000))[0]
 
-    tried = neighbours(first)
+    tried = neighbours(first, 10_000)
 
     assert tried[0] == first
     assert len({candidate.name for candidate in tried}) == 3
+    assert [one.parameters["max_iter"] for one in neighbours(first, 9_999)] == [100, 120]
     assert first.name == "boosting(max_iter=100, learning_rate=0.1, max_leaf_nodes=31) on all"
 
 
@@ -196,11 +199,49 @@ def test_a_trial_tells_how_many_rows_its_largest_fit_was_given() -> None:
 
     rows = {(trial.round, trial.candidate.window): trial.n_rows for trial in result.trials}
     assert rows[0, "all"] == 2_000  # thinned
-    assert rows[0, "recent"] == 870  # of 2,900 before the newest block
+    assert rows[0, "recent"] == 600  # 870 of 2,900 before the newest block, thinned as much
     assert max(rows[2, window] for window in ("all", "recent") if (2, window) in rows) in (
         2_900,
         870,
     )
+
+
+def test_a_champion_that_is_fitted_again_competes_with_its_windows_and_what_is_cheap() -> None:
+    rules = SearchRules(models=("linear", "forest"), windows=("all", "recent"))
+    was = Candidate("forest", {"min_samples_leaf": 10}, "all")
+    contest = Contestants(coin(1_000), BINARY, rules, "roc_auc", 100, first=was, is_refit=True)
+
+    found = search(contest, lambda: 0.0)
+
+    tried = [(t.candidate.kind, t.candidate.window, t.round) for t in found.trials]
+    assert tried == [
+        ("forest", "all", 0), ("forest", "recent", 0), ("linear", "all", 0), ("linear", "recent", 0)
+    ]  # fmt: skip
+    assert found.trials[1].candidate.parameters == {"min_samples_leaf": 10}
+
+
+def test_the_second_round_keeps_another_kind_in_and_the_best_of_the_rest() -> None:
+    ranking = [Candidate("forest", {}, w) for w in ("all", "recent", "fading")]
+    ranking.append(Candidate("linear", {}, "all"))
+
+    assert finalists(ranking) == [ranking[0], ranking[3], ranking[1]]
+    assert finalists(ranking[:1]) == ranking[:1]
+    assert finalists(ranking[:3]) == ranking[:3]
+
+
+def test_nothing_is_fitted_twice_for_the_same_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int, str]] = []
+
+    def count(kind: str, parameters: Any, rows: Rows, *rest: Any) -> Fitted:
+        asked.append((str(parameters), len(rows), str(rows.times[0])))
+        return fit(kind, parameters, rows, *rest)
+
+    monkeypatch.setattr(learning.search, "fit", count)
+
+    found = find(coin(900))
+
+    assert len(asked) == len(set(asked))
+    assert sum(trial.round == 2 for trial in found.trials) == 2
 
 
 def test_trials_are_told_as_they_end() -> None:

@@ -15,11 +15,13 @@ from learning.models import GRIDS, TrainingError, fit
 from learning.onnx_export import export, run_graph
 from learning.problem import Costs, Feature, Problem
 from learning.rows import Rows, Schema
+from learning.search import Candidate
 from learning.training import (
     Challenger,
     cheapest_threshold,
     feature_importance,
     ideal_threshold,
+    needs_search,
     settle,
     train_challenger,
 )
@@ -47,6 +49,46 @@ def train(
     rows: Rows, end: Any = None, problem: Problem | None = None, schema: Schema = SCHEMA
 ) -> Challenger:
     return train_challenger(rows, end, problem or problem_of(), schema, elapsed=lambda: 0.0)
+
+
+# --- a search, or the champion's settings again ---
+
+
+@pytest.mark.parametrize(
+    ("searched", "n_rows", "trigger", "is_due"),
+    [
+        (None, 100, "volume", True),  # nobody knows
+        (500, 999, "volume", False),
+        (500, 1_000, "drift", True),  # twice the rows
+        (500, 749, "performance", False),
+        (500, 750, "estimate", True),  # half as many more, where there is harm
+        (500, 501, "manual", True),
+        (500, 501, "bootstrap", True),
+    ],
+)
+def test_a_search_is_due_when_there_is_much_new_to_be_found(
+    searched: int | None, n_rows: int, trigger: str, is_due: bool
+) -> None:
+    assert needs_search(n_rows, searched, trigger) is is_due
+
+
+def test_the_champions_settings_are_fitted_again_until_a_search_is_due() -> None:
+    problem = problem_of(search={"models": ["linear", "forest"], "windows": ["all"]})
+    first = Candidate("forest", {"min_samples_leaf": 7}, "all")
+
+    def again(searched_rows: int | None) -> Challenger:
+        return train_challenger(
+            rows_of(400), None, problem, SCHEMA, lambda: 0.0, with_graph=False,
+            first=first, searched_rows=searched_rows,
+        )  # fmt: skip
+
+    refitted, searched = again(300), again(None)
+    tried = {(t.round, t.candidate.kind) for t in refitted.search.trials}
+    assert tried == {(0, "forest"), (0, "linear")}
+    assert refitted.search.best in (first, Candidate("linear", {"strength": 1.0}, "all"))
+    assert {t.round for t in searched.search.trials} == {0, 1, 2}
+    assert (refitted.searched_rows, searched.searched_rows) == (300, 400)
+    assert (refitted.scalings, refitted.loss) == ((), None)
 
 
 # --- refusals ---

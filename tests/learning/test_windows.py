@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from learning.problem import Windows
 from learning.rows import Rows
-from learning.windows import Split, split_holdout, take_window
+from learning.windows import Split, rows_learnt, split_holdout, take_window
 
 
 def rows_at(hours: Any) -> Rows:
@@ -150,3 +150,13 @@ def test_after_a_change_the_holdout_is_a_share_of_what_came_since() -> None:
     late = np.datetime64(961, "h").astype("datetime64[us]")
     assert len(take_window(rows, "changed", late)) == 0  # 39 rows are too few
     assert len(take_window(rows, "changed")) == 0
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "window", "learnt"),
+    [(500, "all", 500), (500, "changed", 500), (10_000, "fading", 2_885), (100, "fading", 100)],
+)
+def test_rows_whose_weights_fade_count_as_the_equal_ones_they_add_up_to(
+    n_rows: int, window: str, learnt: int
+) -> None:
+    assert rows_learnt(n_rows, window) == learnt  # 0.2 · 10,000 / ln 2

@@ -68,11 +68,11 @@ def test_three_refusals_open_the_circuit_and_are_told_by_kind(championed: Settin
             values = {"kind": "retrain", "go": True, "trigger": "volume", "evidence": evidence}
             reports.save_decision(connection, {**run, **values, "reason": "test"})
     engine.dispose()
-    serve_rows(settings, small_rows(400, 300), "1")
-    assert tick(settings, 700)["reason"].endswith(
+    serve_rows(settings, small_rows(400, 400), "1")
+    assert tick(settings, 800)["reason"].endswith(
         "but the circuit is open: 3 challengers refused in a row (volume); the next is tried 1w "
         "after the last attempt, at another kind of trigger, or by hand"
     )
     assert newest(settings).evidence["is_circuit_open"]
     assert "circuit_open" in [row.kind for row in rows_of(settings, alerts)]
-    assert newest(settings).evidence["rows_needed"] == 200
+    assert newest(settings).evidence["rows_needed"] == 400
