@@ -57,6 +57,7 @@ def small_problem(**changes: Any) -> Problem:
             "daily_budget": 50,
             "circuit_pause": "0s",
             "violations": 1,
+            "growth": None,
         },
         "search": {
             "models": ["linear"],
