@@ -98,7 +98,9 @@ def candidates(
         size = window_size(rows, window, changed_at)
         if size is not None:
             sizes.setdefault((size, window == FADING), window)
-    kinds = [(kind, GRIDS[kind][0]) for kind in rules.models if is_installed(kind)]
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        (kind, GRIDS[kind][0]) for kind in rules.models if is_installed(kind)
+    ]
     if is_refit and first is not None:
         cheap = [one for one in kinds if one[0] in CHEAP and one[0] != first.kind]
         kinds = [(first.kind, first.parameters), *cheap]
