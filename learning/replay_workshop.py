@@ -150,7 +150,8 @@ class Workshop:
     def _first(self, key: TrainingKey) -> Candidate | None:
         if key.first is None:
             return None
-        return warm_start(*json.loads(key.first), self.problem.search)
+        kind, parameters, window = json.loads(key.first)
+        return warm_start(kind, parameters, window, self.problem.search)
 
     def output(self, model: Model, first: int, end: int) -> tuple[Floats, float]:
         """A model's answers to rows ``first`` to ``end``, [n, classes or 1]."""
