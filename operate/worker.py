@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from operate.priority import give_way
 from settings import Settings, get_settings
 
 POOL = "perennial"
@@ -27,8 +28,9 @@ def run_worker(pool: str = POOL) -> None:
     """Serve the pool until SIGTERM or Ctrl-C, then end every child.
 
     The fork server imports what flow runs need while this process imports Prefect and waits for
-    the server.
+    the server. Predictions go first: what trains is nicer than what answers.
     """
+    give_way()
     configure(get_settings())
     from operate.worker_forks import Forks
 

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from operate import stack_services as services
+from operate.priority import NICENESS
 from operate.processes import Processes, Service
 from operate.stack_host import group_members
 from settings import Settings
@@ -145,6 +146,8 @@ def test_a_scheduled_run_starts_when_it_is_due(
 def test_a_killed_child_is_a_crashed_run(backlog_and_worker: Processes, prefect: Server) -> None:
     run = prefect.start("sleepy")
     pid = pid_of(prefect.wait_for(run, "Running"))
+    # It trains, others answer.
+    assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.nice(0) + NICENESS)
     os.kill(pid, signal.SIGKILL)
     state = prefect.wait_for(run, "Crashed")["state"]
     assert "status code -9" in state["message"]
