@@ -149,9 +149,10 @@ def _show(document: dict[str, Any], found: Any, console: Console) -> None:
     for note in found.notes:
         console.print(f"· {note}", markup=False)
     head, rows = cells(found.result)
-    table = Table(title=f"{found.problem.name}: {facts(found.result)}")
+    table = Table(title=f"{found.problem.name}: {facts(found.result)}", padding=(0, 0))
     for place, name in enumerate(head):
-        table.add_column(name, justify="left" if place == 0 else "right")
+        # The name of a policy is what a person copies from here.
+        table.add_column(name, justify="left" if place == 0 else "right", no_wrap=place == 0)
     for row in rows:
         table.add_row(*row, style="bold" if row[0] == document["best"] else None)
     console.print(table)

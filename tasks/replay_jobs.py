@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +85,10 @@ def _run_apart(
     context = multiprocessing.get_context("spawn")
     told = context.Queue()
     with ProcessPoolExecutor(workers, context, _begin_worker, (plan, folder, told)) as pool:
-        futures: dict[Future[Answers], Job] = {pool.submit(_work, job): job for job in plan.jobs}
+        with _ctrl_c_held_back():
+            futures: dict[Future[Answers], Job] = {
+                pool.submit(_work, job): job for job in plan.jobs
+            }
         try:
             left = set(futures)
             while left:
@@ -91,14 +97,30 @@ def _run_apart(
                     on_progress(job, position)
             return {job: future.result() for future, job in futures.items()}
         except BaseException:
+            for process in multiprocessing.active_children():
+                process.kill()
+                process.join()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Ctrl-C waits meanwhile; in processes that begin meanwhile, until they are ready for it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _WORKER: dict[str, Any] = {}
 
 
 def _begin_worker(plan: Plan, folder: Path, told: Any) -> None:
+    # What is kept on disk is enough to go on from; a traceback of each process says nothing.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(1))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _WORKER.update(plan=plan, folder=folder, told=told)
 
 

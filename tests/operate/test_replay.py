@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pandas as pd
 import pytest
 
+from operate.stack_host import group_members
+from settings import CHECKOUT
 from storage.problems import read_problem
 from tests.commands import Perennial, document, told
 from tests.factories import small_rows
+from tests.operate.conftest import eventually
 
 QUICK = ("--policy", "every:100", "--policy", "never")
 
@@ -46,6 +54,33 @@ def test_a_replay_goes_on_from_what_is_kept(perennial: Perennial, history: Path)
     first = document(perennial(*asked, "--json"))
     again = document(perennial(*asked, "--resume", "--json"))
     assert again == first  # to the last digit of seconds, for nothing was computed again
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["begun", "kept"])
+def test_ctrl_c_ends_all_workers_without_a_word_of_theirs(
+    perennial: Perennial, home: Path, history: Path, moment: str
+) -> None:
+    asked = ["replay", str(history), "--problem", "small", "--batch", "10", "--workers", "2"]
+    policies = ["--policy", "always", "--policy", "every:100"]
+    command = [sys.executable, "-m", "cli", *asked, *policies]
+    stopped = subprocess.Popen(
+        command, stdout=PIPE, stderr=PIPE, text=True, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+    )  # fmt: skip
+
+    def is_there() -> bool:
+        kept = list((home / "replay").rglob("*.npz")) or list((home / "replay").rglob("*.json"))
+        return len(group_members(stopped.pid)) >= 3 if moment == "begun" else bool(kept)
+
+    eventually(lambda: is_there() or stopped.poll() is not None, 60)
+    assert stopped.poll() is None
+    os.killpg(stopped.pid, signal.SIGINT)
+    _, said = stopped.communicate(timeout=30)
+    assert "Traceback" not in said
+    assert "the same command with --resume goes on" in said
+    assert group_members(stopped.pid) == []
+    document(perennial(*asked[:6], *policies, "--resume", "--json"))
 
 
 def test_without_a_file_and_without_stored_rows_there_is_nothing_to_replay(
