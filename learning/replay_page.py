@@ -41,7 +41,7 @@ def write_page(result: ReplayResult, title: str, lines: str) -> str:
         f"<h2>{html.escape(result.metric)} over time</h2>",
         "<p>Each point is a stretch of the stream, judged as the labels came; "
         "the band is its 95% interval.</p>",
-        plot_curves([(one.name, one.curve, one.is_policy) for one in shown], result.metric),
+        plot_curves([(one.name, one.curve, one.is_policy) for one in shown]),
         _keys(shown),
         "<h2>Trainings</h2><p>Filled: promoted. Hollow: refused by the gate. "
         "Triangle: an alarm began.</p>",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,13 +14,13 @@ COLOURS = (
     "#0969da", "#1a7f37", "#cf222e", "#8250df", "#bf8700", "#0a7ea4", "#57606a", "#a475f9",
     "#e16f24", "#3fb950",
 )  # fmt: skip
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960, 64, 12, 10, 34
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960, 64, 28, 10, 34
 CURVES_HEIGHT, LINE_HEIGHT = 380, 26
 
 Curves = Sequence[tuple[str, tuple[Point, ...], bool]]
 
 
-def plot_curves(curves: Curves, metric: str) -> str:
+def plot_curves(curves: Curves) -> str:
     """One line per policy with its band; yardsticks are dashed and have none."""
     known = [p for _, points, _ in curves for p in points if p.value is not None]
     if not known:
@@ -35,7 +36,7 @@ def plot_curves(curves: Curves, metric: str) -> str:
         part = min(max((value - low) / (high - low), 0.0), 1.0)
         return f"{x:.1f},{TOP + (1 - part) * (CURVES_HEIGHT - TOP - BOTTOM):.1f}"
 
-    parts = [_grid(low, high, first, end, metric)]
+    parts = [_grid(low, high, first, end)]
     for place, (name, points, is_policy) in enumerate(curves):
         colour = COLOURS[place % len(COLOURS)]
         drawn = [p for p in points if p.value is not None]
@@ -84,14 +85,22 @@ def _across(row: float, first: int, end: int, indent: int = 0) -> float:
     return left + (row - first) / max(end - first, 1) * (WIDTH - left - RIGHT)
 
 
-def _grid(low: float, high: float, first: int, end: int, metric: str) -> str:
-    parts = [f'<text x="4" y="14">{html.escape(metric)}</text>']
+def round_steps(low: float, high: float) -> list[float]:
+    """The multiples of 1, 2 or 5 times a power of ten from low to high, about five of them."""
+    rough = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
+    return [step * n for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _grid(low: float, high: float, first: int, end: int) -> str:
+    parts = []
     height = CURVES_HEIGHT - TOP - BOTTOM
-    for step in range(5):
-        value, y = low + (high - low) * step / 4, TOP + height * (1 - step / 4)
+    for value in round_steps(low, high):
+        y = TOP + height * (1 - (value - low) / (high - low))
         parts.append(
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#8884"/>'
-            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>'
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.6g}</text>'
         )
     for row in np.linspace(first, end, 6).astype(int).tolist():
         x = _across(row, first, end)

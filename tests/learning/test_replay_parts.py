@@ -13,6 +13,7 @@ from learning.problem import PerformanceRules
 from learning.replay_advice import advise
 from learning.replay_curve import Point, with_interval
 from learning.replay_drift import find_detections
+from learning.replay_plot import round_steps
 from learning.replay_result import Answers, PolicyResult, join_segments
 from learning.replay_river import learn_along
 from learning.replay_stream import arrivals, make_stream, segments, usual_batch
@@ -194,3 +195,18 @@ def test_a_stream_learner_learns_labels_only_when_they_arrive(name: str) -> None
     np.testing.assert_allclose(one.sum(axis=1), 1.0)
     np.testing.assert_array_equal(one[:251], two[:251])
     assert not np.array_equal(one[251:], two[251:])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "steps"),
+    [
+        (0.362, 0.979, [0.4, 0.6, 0.8]),
+        (0.0, 1.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (-3.0, 46.0, [0.0, 10.0, 20.0, 30.0, 40.0]),
+        (0.9012, 0.9034, [0.9015, 0.902, 0.9025, 0.903]),
+    ],
+)
+def test_lines_of_a_plot_stand_at_round_numbers(
+    low: float, high: float, steps: list[float]
+) -> None:
+    assert round_steps(low, high) == pytest.approx(steps)
