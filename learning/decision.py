@@ -298,6 +298,9 @@ def _waits(state: RetrainState, trigger: Trigger) -> str | None:
     if state.waiting_version is None:
         return None
     earlier = state.waiting_trigger if state.waiting_trigger in STRENGTH else "age"
+    if earlier == "manual":
+        # A wish goes before all else when it is made; harm that is measured since is news.
+        earlier = "estimate"
     if STRENGTH.index(trigger) > STRENGTH.index(earlier):
         return None
     return f"version {state.waiting_version} waits for enough rows to be judged"

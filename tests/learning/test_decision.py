@@ -219,6 +219,26 @@ def test_a_wish_that_is_held_back_does_not_keep_another_from_its_turn() -> None:
     assert (ask(both, OLD).go, ask(both, OLD).trigger) == (True, "age")
 
 
+@pytest.mark.parametrize(
+    ("evidence", "waiting", "go"),
+    [
+        (LOW, "age", True),
+        (LOW, "drift", True),
+        (LOW, "performance", False),
+        (LOW, "manual", True),  # what a person wished was trained before the harm was measured
+        (DRIFTED, "age", True),
+        (DRIFTED, "performance", False),
+        (DRIFTED, "manual", False),
+    ],
+)
+def test_a_waiting_challenger_is_replaced_for_a_stronger_reason_only(
+    evidence: RetrainEvidence, waiting: str, go: bool
+) -> None:
+    decision = ask(evidence, with_state(waiting_version=7, waiting_trigger=waiting))
+    assert decision.go is go
+    assert go or decision.reason.endswith("but version 7 waits for enough rows to be judged")
+
+
 HARMLESS = with_evidence(DRIFTED, is_measured=True)
 HARMFUL = with_evidence(DRIFTED, is_below_floor=True, is_measured=True)
 DREADED = with_evidence(DRIFTED, is_estimated_below=True, is_measured=True)
