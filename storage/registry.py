@@ -184,6 +184,15 @@ def aliases(uri: str, problem: str) -> dict[str, int]:
 
 
 @_bounded
+def states(uri: str, problem: str, newest: int) -> dict[int, str]:
+    """The tag `state` of the newest registered versions; empty where it has none."""
+    found = _client(uri).search_model_versions(
+        f"name = '{model_name(problem)}'", max_results=newest, order_by=["version_number DESC"]
+    )
+    return {int(one.version): one.tags.get("state", "") for one in found}
+
+
+@_bounded
 def tag_version(uri: str, problem: str, mlflow_version: int, tags: Mapping[str, str]) -> None:
     """Tag a registered version, for example with the gate's reason."""
     client = _client(uri)

@@ -45,6 +45,7 @@ def record_versions(run: Run) -> int:
                 )
         _tag_verdict(run)
         _align_aliases(run)
+        _align_states(run)
     except registry.RegistryError as error:
         logger.warning("{}: {}; recorded later", run.name, error)
     return recorded
@@ -135,3 +136,14 @@ def _align_aliases(run: Run) -> None:
             registry.set_alias(uri, run.name, alias, version)
             if alias == "champion":
                 reach("register.alias_moved")
+
+
+def _align_states(run: Run) -> None:
+    """Tag what became of each version since it was recorded: who serves, who was taken away."""
+    with reading(run.engine) as connection:
+        attempts = models.attempts(connection, run.name, N_LATEST)
+    uri = run.settings.tracking_uri
+    told = registry.states(uri, run.name, N_LATEST)
+    for row in attempts:
+        if row.mlflow_version in told and told[row.mlflow_version] != row.state:
+            registry.tag_version(uri, run.name, row.mlflow_version, {"state": row.state})

@@ -12,6 +12,8 @@ import pytest
 from settings import Settings
 from storage import registry
 from storage.bundles import bundle_folder
+from storage.database import open_engine, writing
+from storage.models import update_version
 from storage.tables import models
 from tasks import record as record_module
 from tasks.record import record_versions
@@ -134,6 +136,17 @@ def test_an_alias_that_was_moved_by_hand_moves_back(connected: Settings) -> None
     registry.set_alias(uri, "small", "champion", 1)
     record(connected)
     assert registry.aliases(uri, "small")["champion"] == 2
+
+
+def test_what_became_of_a_version_stands_in_its_tags(connected: Settings) -> None:
+    assert record(connected) == 1
+    assert [one.tags["state"] for one in registered(connected)] == ["champion"]  # type: ignore[attr-defined]
+    engine = open_engine(connected.sql_url)
+    with writing(engine) as connection:
+        update_version(connection, "small", 1, state="archived")
+    engine.dispose()
+    assert record(connected) == 0
+    assert [one.tags["state"] for one in registered(connected)] == ["archived"]  # type: ignore[attr-defined]
 
 
 def test_a_version_whose_files_are_gone_does_not_keep_the_others_out(connected: Settings) -> None:
