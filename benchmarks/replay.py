@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.replay_streams import Case, cases
 from benchmarks.replay_table import table
 from learning.metrics import LOWER_IS_BETTER, gain
-from learning.replay import conclude, make_plan, open_policy, run_yardstick
+from learning.replay import ReplayError, conclude, make_plan, open_policy, run_yardstick
 from learning.replay_policies import is_yardstick
 from learning.replay_result import Answers, answers_of
 from learning.replay_table import as_json
@@ -46,8 +46,9 @@ def main(rows: int | None, seconds: float) -> None:
         for case in cases():
             try:
                 found.append(measure(case, delay, rows, check))
-            except OutOfTimeError:
-                left_out.append(f"{case.name} at label delay {delay}")
+            except (OutOfTimeError, ReplayError) as error:
+                why = "time was up" if isinstance(error, OutOfTimeError) else str(error)
+                left_out.append(f"{case.name} at label delay {delay}: {why}")
                 continue
             _write({"streams": found, "left_out": left_out, "rows": rows})
             sys.stdout.write(f"{case.name} {delay} {json.dumps(found[-1]['policies'])}\n")

@@ -38,7 +38,7 @@ def table(result: dict[str, Any]) -> str:
             f"in accuracy, on {', '.join(trivial)}.\n"
         )
     for name in result["left_out"]:
-        parts.append(f"\nNot measured, since time was up: {name}.\n")
+        parts.append(f"\nNot measured: {name}.\n")
     return "".join(parts)
 
 

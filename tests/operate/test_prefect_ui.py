@@ -41,10 +41,7 @@ def http(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def post(http: httpx.Client, path: str, body: object) -> Any:
-    """An answer; the server says 503 while its SQLite file is busy."""
-    answers = (http.post(path, json=body) for _ in range(10))
-    answer = next(each for each in answers if each.status_code != 503)
-    answer.raise_for_status()
+    answer = http.post(path, json=body).raise_for_status()
     return answer.json() if answer.content else None
 
 

@@ -41,10 +41,7 @@ class Server:
         self.http = httpx.Client(base_url=services.prefect_api_url(settings) + "/", timeout=20)
 
     def post(self, path: str, **body: object) -> Any:
-        # The server answers 503 when its SQLite file is busy, and every Prefect client asks again.
-        answers = (self.http.post(path, json=body) for _ in range(10))
-        answer = next((each for each in answers if each.status_code != 503), None)
-        assert answer is not None
+        answer = self.http.post(path, json=body)
         answer.raise_for_status()
         return answer.json()
 
