@@ -105,7 +105,7 @@ def _log(result: dict[str, Any]) -> list[list[str]]:
             f"{d['clock']:%Y-%m-%d %H:%M}",
             f"v{d['version']}",
             d["trigger"] or "",
-            "promoted" if d["promoted"] else "refused",
+            d["outcome"],
             d["why"] or "",
             d["verdict"] or "",
         ]

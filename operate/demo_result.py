@@ -227,10 +227,19 @@ def decisions(ledger: Ledger) -> list[dict[str, Any]]:
                 "trigger": wish.trigger if wish is not None else None,
                 "why": wish.reason if wish is not None else None,
                 "promoted": bool(verdict is not None and verdict.go),
+                "outcome": _outcome(model, verdict),
                 "verdict": verdict.reason if verdict is not None else model.reason,
             }
         )
     return told
+
+
+def _outcome(model: Row[Any], verdict: Row[Any] | None) -> str:
+    if verdict is None:
+        return str(model.state)
+    if verdict.go:
+        return "promoted"
+    return "refused" if is_refusal(verdict) else "undecided"
 
 
 def broken_promises(

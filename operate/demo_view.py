@@ -98,8 +98,7 @@ def show_summary(result: dict[str, Any], console: Console) -> None:
         facts.add_row(name, text)
     console.print(facts)
     for decision in result["decisions"]:
-        word = "promoted" if decision["promoted"] else "refused"
-        line = f"{decision['clock']:%Y-%m-%d %H:%M} v{decision['version']} {word} "
+        line = f"{decision['clock']:%Y-%m-%d %H:%M} v{decision['version']} {decision['outcome']} "
         console.print(f"{line}({decision['trigger']}): {decision['verdict']}", markup=False)
     if result["broken_promises"]:
         console.print("Not as promised:", style="bold red")

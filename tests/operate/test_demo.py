@@ -21,6 +21,7 @@ from operate.demo_result import (
     Ledger,
     Outputs,
     alarm_times,
+    decisions,
     no_change_outputs,
     score,
     system_outputs,
@@ -107,6 +108,22 @@ def test_alarms_in_a_row_of_one_champion_are_one_incident() -> None:
     rows = [drift_row(drifted, version, i) for i, (drifted, version) in enumerate(checks)]
     ledger = Ledger(rows, [], [], [], [], 0.0)
     assert alarm_times(ledger) == [NOON + timedelta(hours=h) for h in (1, 3, 5)]
+
+
+def test_a_challenger_that_nobody_could_judge_was_not_refused() -> None:
+    def model(version: int, state: str) -> Any:
+        return SimpleNamespace(
+            version=version, clock=NOON, run_id=f"r{version}", reason="why", state=state
+        )
+
+    def verdict(version: int, outcome: str) -> Any:
+        evidence = {"version": version, "outcome": outcome}
+        return SimpleNamespace(evidence=evidence, go=outcome == "promote", reason=outcome)
+
+    models = [model(1, "champion"), model(2, "refused"), model(3, "superseded"), model(4, "failed")]
+    gate = [verdict(1, "promote"), verdict(2, "refuse"), verdict(3, "inconclusive")]
+    told = decisions(Ledger([], models, [], gate, [], 0.0))
+    assert [one["outcome"] for one in told] == ["promoted", "refused", "undecided", "failed"]
 
 
 @pytest.fixture
