@@ -20,6 +20,9 @@ FEWEST_ROWS = 50
 CONFIDENCE = 0.95
 # Of what was said, not of the probability behind it.
 CUT_METRICS = frozenset({"accuracy", "precision", "recall", "f1"})
+# Of the order of the scores alone.
+RANKING_METRICS = frozenset({"roc_auc", "pr_auc"})
+STRETCH_ROWS = 200
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,27 @@ def as_judged(metric: str, output: Floats, thresholds: Floats) -> Floats:
         return output
     said = (output[:, 1] >= thresholds).astype(np.float64)
     return np.column_stack([1 - said, said])
+
+
+def over_models(task: Task, metric: str, y: Floats, output: Floats) -> float:
+    """A metric over rows [n] in order that several models answered; nan where it is undefined.
+
+    Ranking metrics are the mean over up to 40 stretches of 200 rows or more, weighed by their rows:
+    the scores of two models are not on one scale, and ranked together a better model would look
+    worse for being another. Brzezinski and Stefanowski (2017) measure the area under the ROC curve
+    of a stream in windows for this reason.
+    """
+    function = metric_function(task, metric)
+    if metric not in RANKING_METRICS:
+        return function(y, output)
+    n_stretches = min(N_POINTS, len(y) // STRETCH_ROWS) or 1
+    parts = np.array_split(np.arange(len(y)), n_stretches)
+    values = np.array([function(y[part], output[part]) for part in parts])
+    is_known = ~np.isnan(values)
+    if not is_known.any():
+        return math.nan
+    weights = np.array([len(part) for part in parts])
+    return float(np.average(values[is_known], weights=weights[is_known]))
 
 
 def curve(

@@ -10,9 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.metrics import all_metrics, expected_cost, gain, metric_function
+from learning.metrics import all_metrics, expected_cost, gain
 from learning.problem import Costs, Problem
-from learning.replay_curve import CUT_METRICS, Point, as_judged, curve
+from learning.replay_curve import (
+    CUT_METRICS,
+    RANKING_METRICS,
+    Point,
+    as_judged,
+    curve,
+    over_models,
+)
 from learning.replay_drift import Detection, find_detections
 from learning.replay_loop import Alarm, PolicyState, Trial
 from learning.replay_stream import Stream
@@ -127,7 +134,7 @@ def score_rows(judged: Judged, answers: Answers, rows: NDArray[np.bool_]) -> flo
     if not rows.any():
         return math.nan
     output = as_judged(judged.metric, answers.output[rows], answers.thresholds[rows])
-    return metric_function(judged.task, judged.metric)(judged.stream.rows.y[rows], output)
+    return over_models(judged.task, judged.metric, judged.stream.rows.y[rows], output)
 
 
 def judge_answers(judged: Judged, answers: Sequence[Answers]) -> tuple[PolicyResult, ...]:
@@ -186,9 +193,9 @@ def _metrics(judged: Judged, one: Answers, rows: NDArray[np.bool_]) -> dict[str,
         return {}
     y, output = judged.stream.rows.y[rows], one.output[rows]
     found = all_metrics(judged.task, y, output)
-    for name in sorted(CUT_METRICS & set(found)):
+    for name in sorted((CUT_METRICS | RANKING_METRICS) & set(found)):
         said = as_judged(name, output, one.thresholds[rows])
-        found[name] = metric_function(judged.task, name)(y, said)
+        found[name] = over_models(judged.task, name, y, said)
     return found
 
 

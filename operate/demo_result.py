@@ -10,9 +10,10 @@ import numpy as np
 from sqlalchemy import Row, select
 from sqlalchemy.engine import Engine
 
-from learning.metrics import LOWER_IS_BETTER, gain, metric_function
+from learning.metrics import LOWER_IS_BETTER, gain
 from learning.onnx_export import run_graph
 from learning.performance import chosen_metric
+from learning.replay_curve import over_models
 from learning.rows import Floats
 from operate.demo_data import Story
 from operate.demo_traffic import Answer, Traffic
@@ -117,7 +118,7 @@ def score(story: Story, outputs: Outputs, part: slice = slice(None)) -> float:
     if story.schema.task == "binary" and metric == "accuracy":
         said = values[:, 1] >= outputs.thresholds[part][known]
         return float((said == (y > 0.5)).mean())
-    return metric_function(story.schema.task, metric)(y, values)
+    return over_models(story.schema.task, metric, y, values)
 
 
 def wrong_versions(answers: dict[int, Answer], acts: list[Row[Any]]) -> int:

@@ -7,18 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
+from learning.metrics import metric_function
 from learning.performance import glance_at_performance, measure_performance
 from learning.problem import PerformanceRules
 from learning.replay_advice import advise
-from learning.replay_curve import Point, with_interval
+from learning.replay_curve import Point, over_models, with_interval
 from learning.replay_drift import find_detections
 from learning.replay_plot import round_steps
 from learning.replay_result import Answers, PolicyResult, join_segments
 from learning.replay_river import learn_along
 from learning.replay_stream import arrivals, make_stream, segments, usual_batch
 from learning.replay_yardsticks import majority, no_change
-from learning.rows import Rows, Schema
+from learning.rows import Floats, Rows, Schema
 from learning.spans import Span
 from tests.factories import small_problem
 from tests.learning.replays import small_history, small_stream
@@ -210,3 +212,31 @@ def test_lines_of_a_plot_stand_at_round_numbers(
     low: float, high: float, steps: list[float]
 ) -> None:
     assert round_steps(low, high) == pytest.approx(steps)
+
+
+def two_models(n: int) -> tuple[Floats, Floats]:
+    """Labels and probabilities: both models rank without a fault, the second on a higher scale."""
+    y = np.tile([0.0, 1.0], n)
+    score = np.tile([0.1, 0.4], n)
+    score[n:] += 0.5
+    return y, np.column_stack([1 - score, score])
+
+
+def test_another_model_with_another_scale_ranks_no_worse() -> None:
+    y, output = two_models(200)
+    assert roc_auc_score(y, output[:, 1]) == 0.75  # ranked together
+    assert over_models("binary", "roc_auc", y, output) == 1.0
+    assert over_models("binary", "pr_auc", y, output) == 1.0
+
+
+def test_a_metric_that_takes_each_row_by_itself_takes_them_all_together() -> None:
+    y, output = two_models(200)
+    together = metric_function("binary", "log_loss")(y, output)
+    assert over_models("binary", "log_loss", y, output) == together
+
+
+def test_stretches_of_one_class_say_nothing_and_the_others_weigh_by_their_rows() -> None:
+    y, output = two_models(300)  # three stretches of 200 rows
+    y[:200] = 0.0
+    assert over_models("binary", "roc_auc", y, output) == pytest.approx((0.75 + 1) / 2)
+    assert math.isnan(over_models("binary", "roc_auc", np.zeros(600), output))
