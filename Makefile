@@ -35,7 +35,7 @@ up: $(READY) ## the long-running stack; Ctrl-C stops all of it
 	@exec .venv/bin/perennial up $(ARGS)
 
 test: $(READY) ## the test suite, as CI runs it
-	@$(RUN) pytest -m "not long" -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(RUN) pytest -m "not long" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(READY) ## larger sizes of the same tests
 	@$(RUN) pytest -m long $(ARGS)
