@@ -79,7 +79,8 @@ def test_ctrl_c_ends_all_workers_without_a_word_of_theirs(
     _, said = stopped.communicate(timeout=30)
     assert "Traceback" not in said
     assert "the same command with --resume goes on" in said
-    assert group_members(stopped.pid) == []
+    # The last is Python's own, which cleans shared memory up behind them.
+    eventually(lambda: not group_members(stopped.pid), 10)
     document(perennial(*asked[:6], *policies, "--resume", "--json"))
 
 
