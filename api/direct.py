@@ -71,6 +71,8 @@ class DirectProtocol(HttpToolsProtocol):
     metrics: Metrics
     limits: Limits
     heads: dict[bytes, Head]
+    # Of all connections of a server: it stops.
+    is_ending = False
     _beginning: tuple[Headers | None, bytes] = (None, b"")
     _is_between = True
     # A request of which the body has not come whole: its head, and what came so far.
@@ -83,6 +85,12 @@ class DirectProtocol(HttpToolsProtocol):
     _is_last = False
     # What the ordinary way need not find out again.
     _known: Mapping[str, Any] | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin, or end at once if the server stops: nobody would ask this one to."""
+        super().connection_made(transport)
+        if self.is_ending:
+            self.shutdown()
 
     def data_received(self, data: bytes) -> None:
         """Answer the request that this makes whole, or leave the bytes to the ordinary way."""
@@ -253,6 +261,8 @@ class DirectProtocol(HttpToolsProtocol):
         if self._known is not None:
             scope: Any = cycle.scope
             scope.update(self._known)
+        if self._is_last:  # it was under way on the short way when the server began to stop
+            cycle.keep_alive = False
         super()._start_asgi_task(cycle, app)
 
     def _reply(self, body: bytes | None, error: Exception | None) -> None:

@@ -18,7 +18,7 @@ from loguru import logger
 
 from api.app import Application, create_app
 from api.auth import is_loopback
-from api.direct import direct_protocol
+from api.direct import DirectProtocol, direct_protocol
 from api.fixed import fix_bundle
 from api.runtime import Runtime
 from api.workers import Supervisor
@@ -34,6 +34,23 @@ GRACE_SECONDS = 15
 SWITCH_SECONDS = 0.001
 # Requests leave no cycles behind: looking for them seldom is enough.
 COLLECT_AFTER = (20_000, 20, 20)
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's server, whose connections know that it stops.
+
+    It asks those that are there to end. One that was let in a moment later would live on with its
+    client, hold up the stop until `GRACE_SECONDS` are over, and have its last request cut off.
+    """
+
+    def __init__(self, config: uvicorn.Config, protocol: type[DirectProtocol]) -> None:
+        super().__init__(config)
+        self._protocol = protocol
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, answer what is under way, end."""
+        self._protocol.is_ending = True
+        await super().shutdown(sockets)
 
 
 class ServeError(Exception):
@@ -106,11 +123,11 @@ def _checked_app(settings: Settings, problems: tuple[str, ...], host: str) -> Ap
 
 def _run(app: Application, listener: socket.socket) -> None:
     """Answer in this process until asked to stop."""
-    runtime = app.runtime
+    protocol = direct_protocol(app.direct, app.runtime.metrics, app.runtime.limits)
     config = uvicorn.Config(
         app,
         loop="auto",
-        http=direct_protocol(app.direct, runtime.metrics, runtime.limits),
+        http=protocol,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -120,7 +137,7 @@ def _run(app: Application, listener: socket.socket) -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
-    server = uvicorn.Server(config)
+    server = Server(config, protocol)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         server.should_exit = True

@@ -17,7 +17,7 @@ from learning.models import Fitted, TrainingError, fit
 from learning.onnx_export import Parity, check_parity, export, parity_rows
 from learning.performance import chosen_metric
 from learning.problem import Costs, Problem
-from learning.rows import Floats, Rows, Schema
+from learning.rows import Floats, Matrix, Rows, Schema
 from learning.search import Candidate, Contestants, SearchResult, Trial, search, thin
 from learning.windows import Split, split_trusted, take_window
 
@@ -97,9 +97,7 @@ def train_challenger(
     fitted, threshold = settled.fitted, settled.threshold
     graph, parity = b"", Parity(0, 0.0, problem.gate.max_parity_difference)
     if with_graph:
-        graph = export(fitted, len(schema.features))
-        probe = parity_rows(np.vstack([training.x, split.holdout.x]), PARITY_ROWS)
-        parity = check_parity(fitted, graph, probe, problem.gate.max_parity_difference)
+        graph, parity = _proven(fitted, np.vstack([training.x, split.holdout.x]), schema, problem)
     output = fitted.output(split.holdout.x)
     is_estimated = with_graph or problem.retrain.on_estimate
     scalings, loss = _estimators(split.holdout, output, schema, metric, problem, is_estimated)
@@ -120,6 +118,13 @@ def train_challenger(
         scalings=scalings,
         loss=loss,
     )
+
+
+def _proven(fitted: Fitted, x: Matrix, schema: Schema, problem: Problem) -> tuple[bytes, Parity]:
+    """The model as a graph, and how far its answers are from the model's own on some of ``x``."""
+    graph = export(fitted, len(schema.features))
+    probe = parity_rows(x, PARITY_ROWS)
+    return graph, check_parity(fitted, graph, probe, problem.gate.max_parity_difference)
 
 
 def _estimators(

@@ -1,67 +1,30 @@
-"""Every trigger, every brake, the circuit, a person's wish, and clocks that run backwards."""
+"""Every trigger, every brake, a person's wish, and clocks that run backwards."""
 
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from learning.decision import Decision, RetrainEvidence, RetrainState, decide_retrain, rows_needed
+from learning.decision import RetrainEvidence, RetrainState, rows_needed
 from learning.decision_windows import Window
-from learning.problem import Problem
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-PROBLEM = Problem.model_validate({"target": "y"})  # min_new_rows 200, cooldown 1h, budget 6
-CALM = RetrainEvidence(
-    n_labelled=5_000, n_new=1_000, n_unused=1_000,
-    drift_reason="drift_share 0.00", performance_reason="roc_auc 0.900",
-)  # fmt: skip
-TWICE = (Window(0, True), Window(100, True))
-DRIFTED = dataclasses.replace(
-    CALM, is_drifted=True, drift_reason="drift_share 0.42 > 0.10", looks={"drift": TWICE}
-)
-LOW = dataclasses.replace(
+from tests.factories_decision import (
     CALM,
-    is_below_floor=True,
-    is_measured=True,
-    performance_reason="roc_auc 0.6 < 0.8",
-    looks={"performance": TWICE},
+    DRIFTED,
+    ESTIMATED,
+    HOUR_AGO,
+    LOW,
+    NONE_YET,
+    NOW,
+    PROBLEM,
+    STATE,
+    TWICE,
+    ask,
+    with_evidence,
+    with_state,
 )
-ESTIMATED = dataclasses.replace(
-    CALM,
-    is_estimated_below=True,
-    estimate_reason="roc_auc estimated at 0.6 < 0.8",
-    looks={"estimate": TWICE},
-)
-STATE = RetrainState(
-    has_champion=True,
-    champion_clock=NOW - timedelta(days=2),
-    last_attempt=NOW - timedelta(days=2),
-)
-NONE_YET = RetrainState(has_champion=False)
-
-
-def ask(
-    evidence: RetrainEvidence,
-    state: RetrainState = STATE,
-    policy: dict[str, Any] | None = None,
-    now: datetime = NOW,
-    manual: str | None = None,
-) -> Decision:
-    problem = Problem.model_validate({"target": "y", "retrain": policy or {}})
-    return decide_retrain(evidence, problem, state, now, manual)
-
-
-def with_state(**changes: Any) -> RetrainState:
-    return dataclasses.replace(STATE, **changes)
-
-
-def with_evidence(evidence: RetrainEvidence, **changes: Any) -> RetrainEvidence:
-    return dataclasses.replace(evidence, **changes)
 
 
 def test_without_a_wish_nothing_happens_and_both_results_are_told() -> None:
@@ -119,9 +82,6 @@ def test_low_performance_comes_before_drift_as_the_reason() -> None:
 
     assert ask(both).trigger == "performance"
     assert ask(both, policy={"on_performance": False}).trigger == "drift"
-
-
-HOUR_AGO = NOW - timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
@@ -285,55 +245,6 @@ def test_the_windows_stand_in_the_evidence_as_json_holds_them() -> None:
     assert ask(LOW).evidence["looks"] == {"performance": [[0, 1], [100, 1]]}
 
 
-OPEN = with_state(
-    refusals_in_a_row=3, refused_triggers=("drift",), last_attempt=NOW - timedelta(hours=5)
-)
-MUCH_NEW = with_evidence(DRIFTED, n_unused=1_600)
-SIX_HOURS_LATER = dataclasses.replace(OPEN, last_attempt=NOW - timedelta(hours=6))
-
-
-@pytest.mark.parametrize(
-    ("evidence", "state", "policy", "go"),
-    [
-        (DRIFTED, OPEN, {}, False),  # still resting
-        (MUCH_NEW, SIX_HOURS_LATER, {}, True),  # a trial after the pause
-        (with_evidence(DRIFTED, n_unused=1_599), SIX_HOURS_LATER, {}, False),  # too few rows for it
-        (LOW, OPEN, {}, True),  # another kind of trigger
-        (with_evidence(LOW, n_unused=200), OPEN, {}, True),  # which needs no more rows than usual
-        (with_evidence(LOW, n_unused=199), OPEN, {}, False),
-        (LOW, dataclasses.replace(OPEN, attempts_today=6), {}, False),  # but keeps to the budget
-        (MUCH_NEW, OPEN, {"circuit_pause": 1_601}, False),
-        (MUCH_NEW, OPEN, {"circuit_pause": 1_600}, True),
-        (DRIFTED, dataclasses.replace(OPEN, refusals_in_a_row=2), {}, True),  # not open
-        (DRIFTED, dataclasses.replace(OPEN, refusals_in_a_row=0), {}, True),  # closed: promoted
-        (LOW, dataclasses.replace(OPEN, refused_triggers=()), {}, False),  # kinds not known
-    ],
-)
-def test_the_circuit_opens_rests_and_lets_a_trial_through(
-    evidence: RetrainEvidence, state: RetrainState, policy: Any, go: bool
-) -> None:
-    assert ask(evidence, state, policy).go is go
-
-
-def test_an_open_circuit_says_how_it_closes_and_a_trial_that_it_is_one() -> None:
-    assert ask(MUCH_NEW, OPEN).reason.endswith(
-        ", but the circuit is open: 3 challengers refused in a row (drift); the next is tried 6h "
-        "after the last attempt, at another kind of trigger, or by hand"
-    )
-    assert ask(LOW, OPEN).reason == (
-        "roc_auc 0.6 < 0.8 (a trial: 3 challengers refused in a row (drift))"
-    )
-
-
-def test_after_three_refusals_the_circuit_is_open_and_says_so() -> None:
-    few = with_evidence(DRIFTED, n_unused=500)
-
-    third, second = (ask(few, with_state(refusals_in_a_row=n)).reason for n in (3, 2))
-
-    assert third.endswith("of 1600 needed (circuit open: 3 challengers refused in a row)")
-    assert "circuit" not in second
-
-
 @pytest.mark.parametrize("back", [timedelta(hours=1), timedelta(days=2), timedelta(days=400)])
 @pytest.mark.parametrize("cooldown", ["1h", "0 rows"])
 def test_a_clock_that_goes_back_does_not_lift_the_brakes(back: timedelta, cooldown: str) -> None:
@@ -361,34 +272,6 @@ def test_a_wish_by_hand_overrides_every_brake(state: RetrainState) -> None:
     assert decision.reason == "asked for: new prices"
 
 
-@pytest.mark.parametrize(
-    ("n_labelled", "go", "reason"),
-    [
-        (0, False, "no champion yet, and 0 labelled rows of 500 needed"),
-        (499, False, "no champion yet, and 499 labelled rows of 500 needed"),
-        (500, True, "no champion yet, and 500 labelled rows"),
-    ],
-)
-def test_the_first_training_waits_for_the_bootstrap_rows_alone(
-    n_labelled: int, go: bool, reason: str
-) -> None:
-    evidence = RetrainEvidence(n_labelled, n_labelled, n_labelled)
-
-    decision = ask(evidence, NONE_YET, {"min_new_rows": 2_000})
-
-    assert (decision.go, decision.trigger, decision.reason) == (go, "bootstrap", reason)
-
-
-@pytest.mark.parametrize(("refusals", "needed"), [(1, 400), (3, 1_600), (7, 1_600)])
-def test_a_refused_first_model_waits_for_ever_more_rows(refusals: int, needed: int) -> None:
-    state = RetrainState(False, last_attempt=HOUR_AGO, refusals_in_a_row=refusals)
-    few = RetrainEvidence(5_000, 5_000, needed - 1)
-
-    assert ask(with_evidence(few, n_unused=needed), state).go
-    assert f"only {needed - 1} new labelled rows of {needed} needed" in ask(few, state).reason
-    assert ("circuit open" in ask(few, state).reason) is (refusals >= 3)
-
-
 def test_the_evidence_of_a_decision_holds_all_that_it_rests_on() -> None:
     evidence = ask(DRIFTED).evidence
 
@@ -396,57 +279,3 @@ def test_the_evidence_of_a_decision_holds_all_that_it_rests_on() -> None:
     assert evidence["attempts_today"] == 0
     assert evidence["rows_needed"] == 200
     assert evidence["last_attempt"] == STATE.last_attempt
-
-
-COUNTS = st.integers(-10, 20_000)
-
-
-@given(COUNTS, COUNTS, COUNTS, st.booleans(), st.booleans(), st.integers(0, 9), st.integers(0, 9),
-       st.timedeltas(timedelta(-500), timedelta(500)))  # fmt: skip
-def test_no_retrain_of_a_champion_breaks_budget_rows_or_cooldown(
-    n_labelled: int, n_new: int, n_unused: int, is_drifted: bool, is_low: bool,
-    attempts: int, refusals: int, since: timedelta,
-) -> None:  # fmt: skip
-    looks = {"drift": TWICE, "performance": TWICE}
-    evidence = RetrainEvidence(
-        n_labelled, n_new, n_unused, is_drifted, "d", is_low, "p", looks=looks
-    )
-    state = RetrainState(True, NOW - timedelta(days=3), NOW - since, attempts, refusals)
-
-    decision = decide_retrain(evidence, PROBLEM, state, NOW)
-
-    assert decision.reason
-    if decision.go:
-        assert decision.trigger in ("drift", "performance", "volume", "age")
-        assert attempts < 6
-        assert n_unused >= rows_needed(PROBLEM, state)
-        assert since >= timedelta(hours=1)
-
-
-SIGNALS = st.dictionaries(
-    st.sampled_from(["drift", "performance", "estimate"]),
-    st.lists(st.booleans(), max_size=6).map(
-        lambda verdicts: tuple(Window(100 * i, one) for i, one in enumerate(verdicts))
-    ),
-)
-
-
-@given(st.builds(RetrainEvidence, COUNTS, COUNTS, COUNTS, st.booleans(), st.just("drift_share 0.4"),
-                 st.booleans(), st.just("auc 0.6"), st.booleans(), st.booleans(), st.just("e: 0.6"),
-                 st.booleans(), SIGNALS),
-       st.builds(RetrainState, st.booleans(), st.none() | st.just(NOW), st.none() | st.just(NOW),
-                 st.integers(0, 9), st.integers(0, 9),
-                 st.sampled_from([(), ("drift",), ("drift", "performance")])),
-       st.booleans(), st.none() | st.just("wanted"))  # fmt: skip
-def test_a_decision_is_the_same_for_the_same_and_always_a_sentence_with_its_evidence(
-    evidence: RetrainEvidence, state: RetrainState, is_spared: bool, manual: str | None
-) -> None:
-    policy = {"on_harmless_drift": is_spared, "on_estimate": True}
-
-    decision = ask(evidence, state, policy, manual=manual)
-
-    assert decision == ask(evidence, state, policy, manual=manual)
-    assert len(decision.reason) > 5
-    assert decision.trigger is not None or not decision.go
-    assert {"looks", "harm", "rows_needed", "refusals_in_a_row"} <= set(decision.evidence)
-    assert decision.go or manual is None

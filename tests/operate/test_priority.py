@@ -38,4 +38,8 @@ def test_it_is_nicer_and_so_is_the_session_that_it_leads(tmp_path: Path, leads: 
 def test_a_system_without_such_groups_is_no_error(tmp_path: Path) -> None:
     missing = tmp_path / "nowhere" / "autogroup"
     command = [sys.executable, "-c", GIVE_WAY, str(missing)]
-    subprocess.run(command, start_new_session=True, capture_output=True, check=True)
+    done = subprocess.run(
+        command, start_new_session=True, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == min(19, os.nice(0) + NICENESS)
+    assert not missing.exists()
