@@ -48,8 +48,8 @@ def check_drift(
     The reference is a matrix, or what was kept of one. A feature drifts when its corrected
     p-value is below ``alpha`` and its effect size reaches the minimum; the alarm sounds when more
     than ``share`` of the testable features (or ``group_share`` of a group's) drift and the
-    smallest corrected p-value is below ``family_alpha``. Sorting a copy of the window's columns,
-    16 at a time, is all the memory that a check takes.
+    smallest corrected p-value is below ``family_alpha``. A sorted copy of the window's columns,
+    of 2,000,000 values at a time or of 32 columns, is about all the memory that a check takes.
     """
     kept = reference if isinstance(reference, ReferenceStatistics) else None
     n_reference = kept.n_rows if kept is not None else len(reference)  # type: ignore[arg-type]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.drift_ks import ks_statistics
+from learning.drift_ks import SortedSamples, ks_statistics
 from learning.drift_reference import (
     BLOCK_COLUMNS,
     CategoryReference,
@@ -22,9 +21,10 @@ from learning.drift_shapes import count_categories
 from learning.problem import Feature
 from learning.rows import Floats, Matrix
 
-THREADS = 2
 CELLS_FOR_THREADS = 250_000
-CELLS_AT_ONCE = 1_000_000
+CELLS_AT_ONCE = 2_000_000
+ROWS_AT_ONCE = 512  # so that what is read of a copy's rows stays in the processor's cache
+COMPARING = 10_000  # comparing a sorted column takes about as long as sorting this many rows
 
 Counts = NDArray[np.int64]
 Block = NDArray[np.float32]
@@ -47,18 +47,15 @@ class Looks:
 
 
 def look_at_all(kept: ReferenceStatistics, current: Matrix, features: Sequence[Feature]) -> Looks:
-    """Looks at all features. The reference's columns are found by name.
-
-    numpy sorts outside of Python's lock: threads sort what comes next while this one compares.
-    """
+    """Looks at all features. The reference's columns are found by name."""
     n = len(features)
     looks = Looks(
         np.zeros((2, n), dtype=np.int64), np.zeros((2, n), dtype=np.int64), np.full(n, np.nan),
         {}, {},
     )  # fmt: skip
-    for first, columns in _sorted_columns(current, features):
-        numbers: list[tuple[int, NumberReference, Block]] = []
-        for place, values in enumerate(columns, first):
+    for first, block in _sorted_columns(current, features):
+        numbers: dict[int, NumberReference] = {}
+        for place, values in enumerate(block, first):
             feature = features[place]
             column = kept.columns.get(feature.name)
             if column is None:
@@ -66,63 +63,68 @@ def look_at_all(kept: ReferenceStatistics, current: Matrix, features: Sequence[F
             elif isinstance(column, NumberReference) != (feature.kind == "numeric"):
                 looks.not_testable[place] = "the reference has it as another kind"
             elif isinstance(column, NumberReference):
-                numbers.append((place, column, values[: known(values)]))
+                numbers[place] = column
             else:
                 _look_at_category(looks, place, column, values, feature)
-        _look_at_numbers(looks, numbers, kept, len(current))
+        if numbers:
+            _look_at_numbers(looks, numbers, kept, block, first)
     return looks
 
 
-def _sorted_columns(
-    current: Matrix, features: Sequence[Feature]
-) -> Iterator[tuple[int, list[Block]]]:
-    """Copies of columns, from the first's place on; those of numbers are sorted, NaN last.
+def _sorted_columns(current: Matrix, features: Sequence[Feature]) -> Iterator[tuple[int, Block]]:
+    """Blocks of columns [columns, rows], from the first's place on; numbers are sorted, NaN last.
 
-    A few columns at once where the window is long: no more than three such parts are held.
+    A later block may overwrite an earlier one. numpy sorts outside of Python's lock: a thread sorts
+    most of the columns at hand while this one sorts some and its caller compares these.
     """
-    n_blocks = max(1, CELLS_AT_ONCE // (BLOCK_COLUMNS * max(1, len(current))))
-
-    def block(first: int) -> Block:
-        part = features[first : first + BLOCK_COLUMNS]
-        columns = np.array(current[:, first : first + len(part)].T, order="C")
-        if all(feature.kind == "numeric" for feature in part):
-            columns.sort(axis=1)
-            return columns
-        for feature, values in zip(part, columns, strict=True):
-            if feature.kind == "numeric":
-                values.sort()
-        return columns
-
-    starts = list(range(0, len(features), BLOCK_COLUMNS))
-    parts = [starts[i : i + n_blocks] for i in range(0, len(starts), n_blocks)]
+    n_rows, n_columns = current.shape
+    at_once = min(n_columns, max(2 * BLOCK_COLUMNS, CELLS_AT_ONCE // max(1, n_rows)))
+    held = np.empty((at_once, n_rows), dtype=np.float32)
     if current.size < CELLS_FOR_THREADS:
-        for part in parts:
-            yield part[0], [values for first in part for values in block(first)]
+        for first in range(0, n_columns, at_once):
+            yield first, _sort(current, features, first, held[: n_columns - first])
         return
-    waiting: deque[tuple[int, list[Future[Block]]]] = deque()
-    with ThreadPoolExecutor(THREADS) as threads:
-        for part in [*parts, [], []]:
-            if part:
-                waiting.append((part[0], [threads.submit(block, first) for first in part]))
-            if len(waiting) > 2 or (waiting and not part):
-                first, blocks = waiting.popleft()
-                yield first, [values for one in blocks for values in one.result()]
+    # This thread sorts fewer: it compares them while the other one is still at work.
+    share_here = n_rows / (2 * n_rows + COMPARING)
+    with ThreadPoolExecutor(1) as thread:
+        for first in range(0, n_columns, at_once):
+            block = held[: n_columns - first]
+            n_here = round(len(block) * share_here)
+            there = thread.submit(_sort, current, features, first + n_here, block[n_here:])
+            yield first, _sort(current, features, first, block[:n_here])
+            yield first + n_here, there.result()
+
+
+def _sort(current: Matrix, features: Sequence[Feature], first: int, block: Block) -> Block:
+    """Fill the block with columns from the first's place on, those of numbers sorted."""
+    last = first + len(block)
+    for row in range(0, len(current), ROWS_AT_ONCE):
+        block[:, row : row + ROWS_AT_ONCE] = current[row : row + ROWS_AT_ONCE, first:last].T
+    if all(feature.kind == "numeric" for feature in features[first:last]):
+        block.sort(axis=1)
+        return block
+    for feature, values in zip(features[first:last], block, strict=True):
+        if feature.kind == "numeric":
+            values.sort()
+    return block
 
 
 def _look_at_numbers(
     looks: Looks,
-    numbers: Sequence[tuple[int, NumberReference, Block]],
+    numbers: Mapping[int, NumberReference],
     kept: ReferenceStatistics,
-    n_rows: int,
+    block: Block,
+    first: int,
 ) -> None:
-    if not numbers:
-        return
-    places = np.array([place for place, _, _ in numbers])
-    samples = np.array([column.place for _, column, _ in numbers])
-    looks.known[:, places] = [c.n_known for _, c, _ in numbers], [len(v) for *_, v in numbers]
-    looks.missing[0, places] = [column.n_missing for _, column, _ in numbers]
-    looks.missing[1, places] = n_rows - looks.known[1, places]
-    looks.gaps[places] = ks_statistics(kept.samples, samples, [v for *_, v in numbers])
+    """Those at the given places; the block's columns are sorted and begin at the first place."""
+    columns, n_rows = numbers.values(), block.shape[1]
+    places = np.array(list(numbers))
+    samples = np.array([column.place for column in columns])
+    sizes = np.array([known(block[place - first]) for place in numbers])
+    looks.known[:, places] = [column.n_known for column in columns], sizes
+    looks.missing[:, places] = [column.n_missing for column in columns], n_rows - sizes
+    current = SortedSamples(block.ravel(), (places - first) * n_rows, sizes)
+    looks.gaps[places] = ks_statistics(kept.samples, samples, current)
     share = looks.missing[:, places] / np.maximum((looks.missing + looks.known)[:, places], 1)
     # One point, and no difference to it: the current window is constant as well.
     is_constant = (kept.samples.n_points[samples] == 1) & (looks.gaps[places] == 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,8 @@ from learning.rows import Floats
 Points = NDArray[np.floating[Any]]
 Ranks = NDArray[np.integer[Any]]
 Integers = NDArray[np.int64]
-Side = Literal["left", "right"]
 GRID_CELLS = 192
-PIECES = 4
+PIECES = 3
 
 
 @dataclass(frozen=True)
@@ -78,18 +77,36 @@ class StoredSamples:
         return StoredSample(self.points[start + 1 : end], self.below[start:end])
 
 
+class SortedSamples(NamedTuple):
+    """Sorted samples without NaN in one flat array: where each of them starts, and its size."""
+
+    values: Points
+    starts: Integers
+    sizes: Integers
+
+    @classmethod
+    def of(cls, samples: Sequence[Points]) -> SortedSamples:
+        """Of samples that are apart; copies them."""
+        sizes = np.array([len(sample) for sample in samples], dtype=np.int64)
+        values = np.concatenate([*samples, np.empty(0, dtype=np.float32)])
+        return cls(values, np.cumsum(sizes) - sizes, sizes)
+
+    def where(self, chosen: NDArray[np.bool_]) -> SortedSamples:
+        return self._replace(starts=self.starts[chosen], sizes=self.sizes[chosen])
+
+
 class _Cells(NamedTuple):
     """Stretches between two points of stored samples, which may hold a larger difference.
 
-    By stretch: the row of its sample, the places of both ends, and the current sample's
-    distribution function there.
+    By stretch: the row of its sample, never falling; the places of both ends; and how many rows of
+    the current sample are not above either.
     """
 
     rows: Integers
     first: Integers
     last: Integers
-    from_share: Floats
-    to_share: Floats
+    from_count: Integers
+    to_count: Integers
 
     def where(self, chosen: NDArray[np.bool_]) -> _Cells:
         return _Cells._make(part[chosen] for part in self)
@@ -105,9 +122,9 @@ class _Search:
     ``best`` [samples] only grows, from the grid's to the true ones.
     """
 
-    def __init__(self, stored: StoredSamples, places: Integers, current: Sequence[Points]) -> None:
+    def __init__(self, stored: StoredSamples, places: Integers, current: SortedSamples) -> None:
         self._stored, self._places, self._current = stored, places, current
-        self._n_rows = np.array([len(values) for values in current], dtype=np.float64)
+        self._n_rows = current.sizes.astype(np.float64)
         self._sizes = stored.sizes[places]
         self.best = np.zeros(len(places))
 
@@ -124,66 +141,84 @@ class _Search:
     def _on_the_grid(self) -> _Cells:
         stored, places = self._stored, self._places
         counts = np.zeros((len(places), GRID_CELLS + 1), dtype=np.int64)
-        for row, (place, values) in enumerate(zip(places.tolist(), self._current, strict=True)):
+        starts, ends = self._current.starts, self._current.starts + self._current.sizes
+        where = zip(places.tolist(), starts.tolist(), ends.tolist(), strict=True)
+        for row, (place, start, end) in enumerate(where):
             points = stored.grid_points[place]
             n = len(points)
-            counts[row, 1 : n + 1] = values.searchsorted(points, "right")
+            counts[row, 1 : n + 1] = self._current.values[start:end].searchsorted(points, "right")
             if n < GRID_CELLS:
                 counts[row, n + 1 :] = counts[row, n]
         shares, reached = counts / self._n_rows[:, None], stored.reached[places]
         self.best = np.abs(reached - shares).max(axis=1)
-        before_next, grid = stored.before_next[places], stored.grid[places]
-        rows, cells = np.nonzero(_is_open(shares, reached, before_next, self.best))
-        first, last = (rows, cells), (rows, cells + 1)
-        return _Cells(rows, grid[first], grid[last], shares[first], shares[last])
+        is_open = _is_open(shares.T, reached.T, stored.before_next[places].T, self.best)
+        rows, cells = np.nonzero(is_open.T)
+        first, last = stored.grid[places[rows], cells], stored.grid[places[rows], cells + 1]
+        return _Cells(rows, first, last, counts[rows, cells], counts[rows, cells + 1])
 
     def _split(self, cells: _Cells) -> _Cells:
         """Look at points within the cells; the parts of them that are left."""
         n_cells = len(cells.rows)
         if not n_cells:
             return cells
-        within = (cells.last - cells.first)[:, None] * np.arange(PIECES + 1) // PIECES
-        places, sizes = cells.first[:, None] + within, self._sizes[cells.rows][:, None]
-        shares = np.empty((n_cells, PIECES + 1))
-        shares[:, 0], shares[:, -1] = cells.from_share, cells.to_share
-        inner = self._shares_at(places[:, 1:-1].ravel(), np.repeat(cells.rows, PIECES - 1), "right")
-        shares[:, 1:-1] = inner.reshape(n_cells, PIECES - 1)
+        pieces = np.arange(PIECES + 1)[:, None]
+        places = cells.first + (cells.last - cells.first) * pieces // PIECES
+        counts = np.empty((PIECES + 1, n_cells), dtype=np.int64)
+        counts[0], counts[-1] = cells.from_count, cells.to_count
+        counts[1:-1] = self._counts_within(cells, places[1:-1], np.less_equal)
+        shares, sizes = counts / self._n_rows[cells.rows], self._sizes[cells.rows]
         below = self._stored.below
-        reached = below[places] / sizes
-        np.maximum.at(self.best, cells.rows, np.abs(reached - shares).max(axis=1))
-        before_next = below[np.maximum(places[:, 1:] - 1, places[:, :-1])] / sizes
-        index, piece = np.nonzero(_is_open(shares, reached, before_next, self.best[cells.rows]))
-        first, last = (index, piece), (index, piece + 1)
-        return _Cells(cells.rows[index], places[first], places[last], shares[first], shares[last])
+        reached = below.take(places) / sizes
+        self._raise(cells.rows, np.abs(reached - shares).max(axis=0))
+        before_next = below.take(np.maximum(places[1:] - 1, places[:-1])) / sizes
+        is_open = _is_open(shares, reached, before_next, self.best[cells.rows])
+        index, piece = np.nonzero(is_open.T)
+        first, last = (piece, index), (piece + 1, index)
+        rows = cells.rows[index]
+        return _Cells(rows, places[first], places[last], counts[first], counts[last])
 
     def _just_before(self, cells: _Cells) -> None:
         """Between two neighbours only the current sample grows, so it stands highest at the end."""
         reached = self._stored.below[cells.first] / self._sizes[cells.rows]
-        left = np.flatnonzero(cells.to_share - reached > self.best[cells.rows])
-        left = left[np.argsort(cells.rows[left], kind="stable")]
-        rows = cells.rows[left]
-        shares = self._shares_at(cells.last[left], rows, "left")
-        np.maximum.at(self.best, rows, shares - reached[left])
+        is_left = cells.to_count / self._n_rows[cells.rows] - reached > self.best[cells.rows]
+        left = cells.where(is_left)
+        counts = self._counts_within(left, left.last, np.less)
+        np.maximum.at(self.best, left.rows, counts / self._n_rows[left.rows] - reached[is_left])
 
-    def _shares_at(
-        self, places: Integers, rows: Integers, side: Literal["left", "right"]
-    ) -> Floats:
-        """The current samples' shares of rows below some stored points; rows never fall."""
-        counts, points = np.empty(len(rows)), self._stored.points[places]
+    def _counts_within(self, cells: _Cells, places: Integers, is_below: np.ufunc) -> Integers:
+        """How many current rows are below some stored points [..., cells] within the cells.
+
+        A bisection of all of them at once: as many steps as the fullest cell takes.
+        """
+        if not len(cells.rows):
+            return np.zeros(places.shape, dtype=np.int64)
+        starts, points = self._current.starts[cells.rows], self._stored.points.take(places)
+        ends = starts + cells.to_count
+        before = np.broadcast_to(starts + cells.from_count - 1, places.shape)
+        step = 1 << int((cells.to_count - cells.from_count).max()).bit_length() >> 1
+        while step:
+            probe = before + step
+            values = self._current.values.take(probe, mode="clip")
+            before = before + (is_below(values, points) & (probe < ends)) * step
+            step >>= 1
+        return np.asarray(before + 1 - starts)
+
+    def _raise(self, rows: Integers, found: Floats) -> None:
+        """Lift the best of each row to what was found there; rows never fall."""
         starts = np.flatnonzero(np.diff(rows, prepend=-1))
-        ends = np.append(starts, len(rows))[1:].tolist()
-        for row, start, end in zip(rows[starts].tolist(), starts.tolist(), ends, strict=True):
-            counts[start:end] = self._current[row].searchsorted(points[start:end], side)
-        return np.asarray(counts / self._n_rows[rows])
+        highest = np.maximum.reduceat(found, starts)
+        self.best[rows[starts]] = np.maximum(self.best[rows[starts]], highest)
 
 
 def _is_open(shares: Floats, reached: Floats, before_next: Floats, best: Floats) -> Any:
-    """Whether each cell may hold more than the best: both functions only grow within it."""
-    bound = np.maximum(before_next - shares[:, :-1], shares[:, 1:] - reached[:, :-1])
-    return bound > best[:, None]
+    """Whether each cell [cells, ...] may hold more than the best: both functions only grow in it.
+
+    ``shares`` and ``reached`` are of its ends [cells + 1, ...].
+    """
+    return np.maximum(before_next - shares[:-1], shares[1:] - reached[:-1]) > best
 
 
-def ks_statistics(stored: StoredSamples, places: Integers, current: Sequence[Points]) -> Floats:
+def ks_statistics(stored: StoredSamples, places: Integers, current: SortedSamples) -> Floats:
     """Two-sided Kolmogorov–Smirnov statistics of stored samples and sorted ones without NaN.
 
     ``places`` says which stored sample each current one belongs to. Between two points of a
@@ -194,11 +229,9 @@ def ks_statistics(stored: StoredSamples, places: Integers, current: Sequence[Poi
     sample is empty.
     """
     found = np.full(len(places), np.nan)
-    is_there = stored.sizes[places] > 0
-    is_there &= np.array([len(values) > 0 for values in current], dtype=bool)
+    is_there = (stored.sizes[places] > 0) & (current.sizes > 0)
     if is_there.any():
-        chosen = [values for values, is_known in zip(current, is_there, strict=True) if is_known]
-        found[is_there] = _Search(stored, places[is_there], chosen).run()
+        found[is_there] = _Search(stored, places[is_there], current.where(is_there)).run()
     return found
 
 
@@ -222,7 +255,8 @@ def ks_two_sample(reference: Points, current: Points) -> tuple[float, float]:
     ``reference`` is sorted. Undefined (nan, nan) on empty samples.
     """
     stored = StoredSamples([StoredSample.of(reference)])
-    statistic = float(ks_statistics(stored, np.zeros(1, dtype=np.int64), [np.sort(current)])[0])
+    samples = SortedSamples.of([np.sort(current)])
+    statistic = float(ks_statistics(stored, np.zeros(1, dtype=np.int64), samples)[0])
     if math.isnan(statistic):
         return math.nan, math.nan
     effective = len(reference) * len(current) / (len(reference) + len(current))

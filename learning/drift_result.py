@@ -16,7 +16,7 @@ DriftTest = Literal["KS", "chi-square", "missing share"]
 GroupStatus = Literal["normal", "warning", "alarm"]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # frozen ones take four times as long to make, hundreds with each check
 class FeatureDrift:
     """One feature's test. Numbers are None where ``not_testable`` says why.
 

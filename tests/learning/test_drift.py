@@ -12,6 +12,7 @@ from scipy.spatial import distance
 
 from learning.drift import DriftResult, check_drift
 from learning.drift_ks import (
+    SortedSamples,
     StoredSample,
     StoredSamples,
     ks_p_value,
@@ -77,13 +78,19 @@ def test_ks_of_stored_samples_is_exact_whatever_ties_they_hold(
         + [0, 0, 1] * rng.normal(size=(n, 1))
         for n in (n_reference, n_current)
     ]
-    ordered = [np.sort(side, axis=0).T for side in sides]
-    stored = StoredSamples([StoredSample.of(column) for column in (*ordered[0], np.empty(0))])
+    reference = np.sort(sides[0], axis=0).T
+    stored = StoredSamples([StoredSample.of(column) for column in (*reference, np.empty(0))])
 
-    found = ks_statistics(stored, np.array([2, 3, 0, 1]), list(ordered[1][[2, 0, 0, 1]]))
+    sizes = [n_current, (n_current + 1) // 2, (n_current + 29) // 30]  # some end before others
+    current = [np.sort(side[:n]) for side, n in zip(sides[1].T, sizes, strict=True)]
+
+    found = ks_statistics(
+        stored, np.array([2, 3, 0, 1]), SortedSamples.of([current[place] for place in (2, 0, 0, 1)])
+    )
 
     expected = [
-        stats.ks_2samp(*pair, method="asymp").statistic for pair in zip(*ordered, strict=True)
+        stats.ks_2samp(*pair, method="asymp").statistic
+        for pair in zip(reference, current, strict=True)
     ]
     assert found == pytest.approx(
         [expected[2], np.nan, expected[0], expected[1]], abs=1e-12, nan_ok=True
