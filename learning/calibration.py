@@ -28,6 +28,10 @@ class Scaling:
     covariance: float = 0.0
     intercept_variance: float = 0.0
 
+    def after(self, first: Scaling) -> Scaling:
+        """One scaling for ``first`` and then this one; its covariance is left out."""
+        return Scaling(self.slope * first.slope, self.slope * first.intercept + self.intercept)
+
     def draw(self, rng: np.random.Generator) -> Scaling:
         """A scaling that the rows it was fitted on would allow just as well."""
         spread = [

@@ -50,18 +50,33 @@ def chosen_metric(task: Task, rules: PerformanceRules) -> str:
     return default_metric(task) if rules.metric == "auto" else rules.metric
 
 
-def performance_floor(task: Task, rules: PerformanceRules, holdout: float | None) -> float | None:
-    """The worst acceptable value: the stated floor, else the champion's holdout less the drop.
+def expected_value(metric: str, holdout: float | None, former: float | None) -> float | None:
+    """What a champion is expected to reach live: its holdout's value, or half way to the former's.
 
-    For errors the drop is a share of the holdout value. None when neither is known.
+    A champion made in the midst of a change, of rows from which nothing could learn enough yet,
+    must not make its own poor value the measure of harm; one that cannot be better for good is
+    halfway forgiven with each that follows. ``former`` is what its predecessor was expected to
+    reach. None where the holdout said nothing.
+    """
+    if holdout is None or math.isnan(holdout):
+        return None
+    if former is None or gain(metric, former, holdout) <= 0:
+        return holdout
+    return (holdout + former) / 2
+
+
+def performance_floor(task: Task, rules: PerformanceRules, expected: float | None) -> float | None:
+    """The worst acceptable value: the stated floor, else what is expected less the drop.
+
+    For errors the drop is a share of the expected value. None when neither is known.
     """
     if rules.floor is not None:
         return rules.floor
-    if holdout is None or math.isnan(holdout):
+    if expected is None or math.isnan(expected):
         return None
     if chosen_metric(task, rules) in LOWER_IS_BETTER:
-        return holdout * (1 + rules.max_rise)
-    return holdout - rules.max_drop
+        return expected * (1 + rules.max_rise)
+    return expected - rules.max_drop
 
 
 def measure_performance(
@@ -70,7 +85,7 @@ def measure_performance(
     output: Floats,
     threshold: float,
     rules: PerformanceRules,
-    holdout: float | None,
+    expected: float | None,
     costs: Costs | None = None,
 ) -> PerformanceResult:
     """Judge served outputs [n, classes or 1] against their labels [n].
@@ -78,7 +93,7 @@ def measure_performance(
     Performance is below the floor when even the better end of the interval is.
     """
     metric = chosen_metric(task, rules)
-    floor = performance_floor(task, rules, holdout)
+    floor = performance_floor(task, rules, expected)
     n_rows = len(y)
     if n_rows < rules.min_rows:
         reason = f"{metric} not measurable: {n_rows} labels are fewer than {rules.min_rows}"
@@ -108,7 +123,7 @@ def glance_at_performance(
     output: Floats,
     threshold: float,
     rules: PerformanceRules,
-    holdout: float | None,
+    expected: float | None,
 ) -> PerformanceResult:
     """The verdict of `measure_performance`, which takes a hundredth of the time to come to.
 
@@ -116,11 +131,11 @@ def glance_at_performance(
     floor: no interval lies all below what its own value is above.
     """
     metric = chosen_metric(task, rules)
-    floor, n_rows = performance_floor(task, rules, holdout), len(y)
+    floor, n_rows = performance_floor(task, rules, expected), len(y)
     function = metric_function(task, metric, threshold)
     value = function(y, output) if n_rows >= rules.min_rows else math.nan
     if math.isnan(value):
-        return measure_performance(task, y, output, threshold, rules, holdout)
+        return measure_performance(task, y, output, threshold, rules, expected)
     if floor is None or gain(metric, value, floor) >= 0:
         reason = f"{metric} {value:.3f} on {n_rows} labels"
         return PerformanceResult(metric, value, None, None, n_rows, floor, False, {}, reason)

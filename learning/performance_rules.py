@@ -54,11 +54,11 @@ class PerformanceRules(Section):
 
     metric: Watched = Field("auto", description="what is watched; auto: by task")
     floor: float | None = Field(None, description="absolute; worst value that is acceptable")
-    max_drop: float = Field(0.05, ge=0, description="below the champion's holdout value")
+    max_drop: float = Field(0.05, ge=0, description="below what the champion is expected to reach")
     max_rise: float = Field(
         0.2,
         ge=0,
-        description="of errors (mae, rmse, log_loss, brier), as a share of the holdout value",
+        description="of errors (mae, rmse, log_loss, brier), as a share of the expected value",
     )
     window_rows: int = Field(1_000, ge=20, description="newest labelled rows that are judged")
     min_rows: int = Field(100, ge=20, description="below this nothing can be said")

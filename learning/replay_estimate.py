@@ -20,12 +20,17 @@ from learning.training import Challenger
 
 
 def estimate_newest(
-    made: Challenger, x: Matrix, output: Floats, stream: Stream, rules: PerformanceRules
+    made: Challenger,
+    x: Matrix,
+    output: Floats,
+    stream: Stream,
+    rules: PerformanceRules,
+    expected: float | None,
 ) -> EstimateResult:
     """The metric that the newest answers [n, classes or 1] to ``x`` will probably have."""
     task = stream.schema.task
     metric = chosen_metric(task, rules)
-    floor = performance_floor(task, rules, made.metrics.get(made.metric))
+    floor = performance_floor(task, rules, expected)
     numbers = (math.nan, math.nan, math.nan)
     if len(x) >= rules.min_rows and made.scalings:
         numbers = estimate_by_confidence(

@@ -21,7 +21,7 @@ from learning.decision import Decision, decide_retrain
 from learning.decision_windows import Windows
 from learning.drift_result import DriftResult
 from learning.estimate import EstimateResult
-from learning.performance import PerformanceResult, glance_at_performance
+from learning.performance import PerformanceResult, expected_value, glance_at_performance
 from learning.replay_estimate import estimate_newest
 from learning.replay_gate import Look, count_judging, judge_at
 from learning.replay_policies import Policy
@@ -64,7 +64,7 @@ class PolicyState:
 
     ``output`` [n, classes or 1] and ``thresholds`` [n] are the answers so far, NaN where none was
     served. ``served`` is the place in ``trials`` of the model that serves, ``since`` the position
-    from which it does.
+    from which it does, ``expected`` the value of the metric that it should reach.
     """
 
     position: int
@@ -78,6 +78,7 @@ class PolicyState:
     sounding: frozenset[str] = frozenset()
     estimate: tuple[int, EstimateResult] | None = None
     seconds: float = 0.0
+    expected: float | None = None
 
 
 class PolicyReplay:
@@ -129,7 +130,7 @@ class PolicyReplay:
             drift, seconds = self._shop.drift(champion, position)
             self._spend(seconds)
         if rules.on_performance or (rules.on_drift and not rules.on_harmless_drift):
-            place = ("performance", champion.key, self._state.since, position)
+            place = ("performance", champion.key, self._state.since, position, self._state.expected)
             performance, seconds = self._shop.timed(place, lambda: self._measure(position))
             self._spend(seconds)
         if rules.on_estimate:
@@ -149,7 +150,7 @@ class PolicyReplay:
             state.output[first:end][newest],
             made.threshold,
             self._problem.performance,
-            made.metrics.get(made.metric),
+            state.expected,
         )
 
     def _estimate(self, position: int) -> EstimateResult | None:
@@ -159,10 +160,13 @@ class PolicyReplay:
         if last is not None and position - last[0] < rules.min_rows:
             return last[1]
         served = slice(max(state.since, position - rules.window_rows), position)
-        place = ("estimate", self._champion.key, state.since, position)
+        place = ("estimate", self._champion.key, state.since, position, state.expected)
         made, x = self._champion.challenger, self._stream.rows.x[served]
         found, seconds = self._shop.timed(
-            place, lambda: estimate_newest(made, x, state.output[served], self._stream, rules)
+            place,
+            lambda: estimate_newest(
+                made, x, state.output[served], self._stream, rules, state.expected
+            ),
         )
         self._spend(seconds)
         if found.value is not None:
@@ -238,7 +242,14 @@ class PolicyReplay:
         if verdict.decision.go:
             # Another champion: what was seen of the former one says nothing of it.
             self._state = replace(self._state, served=place, since=position, looks={})
-            self._state = replace(self._state, sounding=frozenset(), estimate=None)
+            score, former = (
+                made.challenger.metrics.get(made.challenger.metric),
+                self._state.expected,
+            )
+            expected = expected_value(made.challenger.metric, score, former)
+            self._state = replace(
+                self._state, sounding=frozenset(), estimate=None, expected=expected
+            )
             self._champion = made
 
     def _settle(self, place: int, outcome: str, verdict: str, **changes: Any) -> None:

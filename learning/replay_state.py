@@ -32,6 +32,7 @@ def write_state(state: PolicyState) -> tuple[Arrays, dict[str, Any]]:
         "sounding": sorted(state.sounding),
         "estimate": None if last is None else [last[0], asdict(last[1])],
         "seconds": state.seconds,
+        "expected": state.expected,
     }
     return arrays, rest
 
@@ -51,6 +52,7 @@ def read_state(arrays: Mapping[str, Floats], rest: Mapping[str, Any]) -> PolicyS
         sounding=frozenset(rest["sounding"]),
         estimate=None if last is None else (last[0], EstimateResult(**last[1])),
         seconds=rest["seconds"],
+        expected=rest["expected"],
     )
 
 

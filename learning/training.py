@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ class Challenger:
 
     ``searched_rows`` are the labelled rows that there were when its kind and settings were searched
     for. ``scalings`` and ``loss`` are what its performance is estimated with while labels are
-    missing.
+    missing; ``expected`` is the value of ``metric`` that it should reach live.
     """
 
     fitted: Fitted
@@ -55,6 +55,7 @@ class Challenger:
     searched_rows: int
     scalings: tuple[Scaling, ...] = ()
     loss: LossModel | None = None
+    expected: float | None = None
 
 
 def train_challenger(
@@ -191,10 +192,12 @@ def settle(fitted: Fitted, training: Rows, schema: Schema, problem: Problem, blo
 
     The model is fitted again without that block, so that both choices see honest scores and the
     holdout stays untouched. The block is a third of the rows at most; where that is too few, or
-    one class only, the costs alone decide. Other tasks stay as they are, at 0.5.
+    one class only, the costs alone decide. Other tasks stay as they are, at 0.5. What weights of
+    classes add to the rare one's odds is known, and taken off first.
     """
     if schema.task != "binary":
         return Settled(fitted, 0.5)
+    fitted, raw = _unweighted(fitted, training), fitted
     ideal = Settled(fitted, ideal_threshold(problem.costs))
     block = min(block, len(training) // 3)
     if block < SMALLEST_BLOCK:
@@ -202,15 +205,25 @@ def settle(fitted: Fitted, training: Rows, schema: Schema, problem: Problem, blo
     before = training.part(slice(0, len(training) - block))
     newest = training.part(slice(len(training) - block, None))
     try:
-        probe = fit(fitted.kind, fitted.parameters, before, schema, problem.search.seed)
+        probe = fit(raw.kind, raw.parameters, before, schema, problem.search.seed)
     except TrainingError:
         return ideal
+    probe = _unweighted(probe, before)
     output = probe.output(newest.x)
     scaling = helpful_scaling(newest.y, output[:, 1])
     if scaling is not None:
-        fitted = fitted.scaled(scaling)
-        output = replace(probe, scaling=scaling).output(newest.x)
+        fitted, probe = fitted.scaled(scaling), probe.scaled(scaling)
+        output = probe.output(newest.x)
     return Settled(fitted, cheapest_threshold(newest.y, output[:, 1], problem.costs))
+
+
+def _unweighted(fitted: Fitted, training: Rows) -> Fitted:
+    """The same model of two classes without what their weights added to the odds (Elkan 2001)."""
+    n_positive = float(np.sum(training.y > 0.5))
+    if fitted.parameters.get("class_weight") is None or not 0 < n_positive < len(training):
+        return fitted
+    odds = n_positive / (len(training) - n_positive)
+    return fitted.scaled(Scaling(1.0, math.log(odds)))
 
 
 def cheapest_threshold(y: Floats, probability: Floats, costs: Costs) -> float:

@@ -49,7 +49,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``calibration`` holds, for the positive class or for each of many, slope and intercept of its
     scaling, the slope's variance, their covariance and the intercept's variance.
     ``searched_rows`` are the labelled rows that there were when its kind and settings were searched
-    for. ``baseline`` is what a dummy answers to any row: the shares of the classes, or the median.
+    for. ``expected`` is the value of ``metric`` that it should reach live; None: the holdout's.
+    ``baseline`` is what a dummy answers to any row: the shares of the classes, or the median.
     """
 
     format: int = FORMAT
@@ -76,6 +77,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     data_version: int
     metric: str
     metrics: dict[str, float | None]
+    expected: float | None = None
     parameters: dict[str, Any] = {}
     parity: dict[str, float] = {}
     importance: dict[str, float] = {}
@@ -84,6 +86,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     loss: LossSpec | None = None
     mlflow_run_id: str | None = None
     libraries: dict[str, str] = {}
+
+    @property
+    def expected_live(self) -> float | None:
+        """The value of the metric that it should reach live."""
+        return self.metrics.get(self.metric) if self.expected is None else self.expected
 
 
 def cut(manifest: Manifest) -> float:

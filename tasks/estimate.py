@@ -81,7 +81,7 @@ _NOTHING: Numbers = (math.nan,) * 3
 def _estimate(run: Run, champion: Champion, rows: Sequence[Row[Any]]) -> EstimateResult:
     rules, task, manifest = run.problem.performance, champion.schema.task, champion.manifest
     metric = chosen_metric(task, rules)
-    floor = performance_floor(task, rules, manifest.metrics.get(manifest.metric))
+    floor = performance_floor(task, rules, manifest.expected_live)
     numbers = _NOTHING
     if task == "regression":
         numbers = _by_loss(run, champion, rows, metric, rules)

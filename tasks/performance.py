@@ -67,7 +67,7 @@ def watch_performance(run: Run) -> PerformanceResult | None:
         judged.output,
         threshold,
         rules,
-        manifest.metrics.get(manifest.metric),
+        manifest.expected_live,
         run.problem.costs,
     )
     if result.value is not None:

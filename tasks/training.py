@@ -7,7 +7,7 @@ import io
 import json
 import shutil
 import time
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from learning.evaluation_figures import evaluation_figures
 from learning.evaluation_parts import evaluation_parts
 from learning.explain import explanation_file
 from learning.models import TrainingError
+from learning.performance import expected_value
 from learning.problem import Task
 from learning.rows import Rows, Schema
 from learning.search import Candidate, Trial, thin, warm_start
@@ -105,6 +106,7 @@ def train_candidate(run: Run, decision: Decision) -> Trained | None:
         refuse_version(run, version, champion, str(error))
         return None
     rival = challenger.dummy_output
+    challenger = replace(challenger, expected=_expected(challenger, champion))
     if champion is not None:
         judging = labelled.behind(challenger.training.times[-1])
         newest = labelled.frame[judging].tail(len(challenger.holdout))
@@ -135,6 +137,13 @@ def _changed_at(
         return None
     output = rival_output(champion, labelled.frame.iloc[newest], schema, np.empty((0, 1)))
     return changed_at(schema.task, labelled.rows.part(newest), np.asarray(output, dtype=float))
+
+
+def _expected(challenger: Challenger, champion: Champion | None) -> float | None:
+    metric, former = challenger.metric, None
+    if champion is not None and champion.manifest.metric == metric:
+        former = champion.manifest.expected_live
+    return expected_value(metric, challenger.metrics.get(metric), former)
 
 
 def _champions_candidate(run: Run, champion: Champion | None) -> Candidate | None:
@@ -273,6 +282,7 @@ def _manifest(
         data_version=data,
         metric=challenger.metric,
         metrics={name: _finite(value) for name, value in challenger.metrics.items()},
+        expected=challenger.expected,
         parameters=challenger.fitted.parameters,
         parity={
             "n_rows": challenger.parity.n_rows,

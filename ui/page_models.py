@@ -84,9 +84,12 @@ def _facts(manifest: Manifest, row: Row[Any]) -> None:
     span = f"{manifest.training_start[:16]} to {manifest.training_end[:16]}".replace("T", " ")
     parity = manifest.parity.get("largest_difference")
     same = "" if parity is None else f"served form differs by {parity:.1e} at most"
+    beside = clock(row.trained_at)
+    if manifest.expected is not None and manifest.expected != value:
+        beside = f"{figure(manifest.expected)} expected live, {beside}"
     tiles(
         [
-            (f"{manifest.metric} on the holdout", figure(value), literal(clock(row.trained_at))),
+            (f"{manifest.metric} on the holdout", figure(value), literal(beside)),
             ("Trained on", f"{amount(manifest.n_training_rows)} rows", literal(span)),
             ("Kind", literal(manifest.model_kind), literal(same)),
         ]

@@ -5,7 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from learning.performance import chosen_metric, measure_performance, performance_floor
+from learning.performance import (
+    chosen_metric,
+    expected_value,
+    measure_performance,
+    performance_floor,
+)
 from learning.problem import PerformanceRules
 
 N = 400
@@ -129,6 +134,26 @@ def test_the_floor_is_the_stated_one_or_the_holdout_less_the_drop(
     found = performance_floor("binary", PerformanceRules.model_validate(rules), holdout)
 
     assert found == (None if floor is None else pytest.approx(floor))
+
+
+@pytest.mark.parametrize(
+    ("metric", "holdout", "former", "expected"),
+    [
+        ("roc_auc", 0.9, None, 0.9),  # the first champion
+        ("roc_auc", 0.9, 0.8, 0.9),  # better than what was expected before
+        ("roc_auc", 0.6, 0.9, 0.75),  # made in the midst of a change
+        ("mae", 4.0, 2.0, 3.0),
+        ("mae", 2.0, 4.0, 2.0),
+        ("roc_auc", None, 0.9, None),
+        ("roc_auc", math.nan, 0.9, None),
+    ],
+)
+def test_less_than_before_is_expected_half_way_only(
+    metric: str, holdout: float | None, former: float | None, expected: float | None
+) -> None:
+    assert expected_value(metric, holdout, former) == (
+        None if expected is None else pytest.approx(expected)
+    )
 
 
 def test_the_metric_is_the_named_one_or_that_of_the_task() -> None:

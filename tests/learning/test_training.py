@@ -310,6 +310,21 @@ def test_a_calibrated_model_is_made_again_from_its_parameters() -> None:
     assert export(again, 2) == export(calibrated, 2)
 
 
+@pytest.mark.parametrize(("kind", "n"), [("linear", 200), ("linear", 2_000), ("boosting", 2_000)])
+def test_weights_of_classes_do_not_stay_in_the_probabilities(kind: str, n: int) -> None:
+    rows, newer = rows_of(n, share=0.1), rows_of(5_000, seed=1, share=0.1)
+    parameters = {**GRIDS[kind][0], "class_weight": "balanced"}
+    weighed = fit(kind, parameters, rows, SCHEMA)
+
+    settled = settle(weighed, rows, SCHEMA, problem_of(), 100).fitted
+
+    assert weighed.output(newer.x)[:, 1].mean() > 0.15
+    away = [abs(one.output(newer.x)[:, 1].mean() - newer.y.mean()) for one in (settled, weighed)]
+    assert away[0] < (0.02 if kind == "linear" else away[1])
+    again = fit(kind, settled.parameters, rows, SCHEMA)
+    np.testing.assert_array_equal(again.output(newer.x), settled.output(newer.x))
+
+
 def test_honest_probabilities_stay_as_they_are() -> None:
     rows = boastful(900)
     fitted = fit("linear", GRIDS["linear"][0], rows, SCHEMA)

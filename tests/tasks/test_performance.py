@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
@@ -19,7 +21,9 @@ from storage.database import open_engine
 from storage.predictions import store_records
 from storage.records import FeedbackItem, FeedbackRecord, PredictionRecord
 from storage.tables import decisions, models, performance_metrics
+from tasks.champion import Champion, load_champion
 from tasks.performance import watch_performance
+from tasks.run import Run
 from tests.factories import (
     FEATURES,
     START,
@@ -145,3 +149,24 @@ def test_labels_that_are_not_due_yet_are_not_judged(championed: Settings) -> Non
     (row,) = rows_of(settings, performance_metrics)
     assert row.n_rows == 61
     assert START + timedelta(minutes=460) <= row.clock - timedelta(minutes=30)
+
+
+def test_the_floor_is_by_what_the_champion_is_expected_to_reach(
+    championed: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(run: Run) -> Champion:
+        champion = load_champion(run)
+        assert champion is not None
+        manifest = msgspec.structs.replace(champion.manifest, expected=0.99)
+        return dataclasses.replace(champion, manifest=manifest)
+
+    serve_in_turn(championed, 400, 80)
+    look(championed, 480)
+    monkeypatch.setattr("tasks.performance.load_champion", load)
+    serve_in_turn(championed, 480, 20)
+    look(championed, 500)
+
+    before, after = rows_of(championed, performance_metrics)
+
+    assert after.floor == pytest.approx(0.94)
+    assert before.floor != pytest.approx(0.94, abs=1e-6)
