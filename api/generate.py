@@ -17,7 +17,6 @@ from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 import msgspec
-import yaml
 from loguru import logger
 from starlette.types import Receive, Scope, Send
 
@@ -132,6 +131,8 @@ class Generate(Endpoint):
 
 def has_generator(folders: list[Path], problem: str) -> bool:
     """Whether the first file of this problem's name has a generator section."""
+    import yaml  # not before somebody asks: it would make every start longer
+
     for folder in folders:
         try:
             content: Any = yaml.safe_load((folder / f"{problem}.yaml").read_text())

@@ -93,7 +93,18 @@ def serve(
             def work() -> None:
                 _run(create_app(settings, problems, shared, is_alone=False), listener)
 
+            _collect_from_here()
             Supervisor(workers, work).run()
+
+
+def _collect_from_here() -> None:
+    """Look for garbage in what comes from now on: what is imported by now stays for ever.
+
+    Half a megabyte of it is garbage; to find that takes as long as to make the app.
+    """
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
+    gc.enable()
 
 
 def fixed_settings(settings: Settings, url: str) -> tuple[Settings, str]:
@@ -147,10 +158,7 @@ def _run(app: Application, listener: socket.socket) -> None:
     signal.signal(signal.SIGTERM, stop)
     # Threads that write and drain need the interpreter for moments: they wait less for it.
     sys.setswitchinterval(SWITCH_SECONDS)
-    # What is imported by now stays for ever: later collections need not look at it.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
+    _collect_from_here()
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     logger.info("stopped")
