@@ -198,10 +198,14 @@ except KeyboardInterrupt:
 """
 
 
+# Tests that run under `nohup` hand on that SIGHUP is ignored, and so would the owner.
+HEARING = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n{OWNER}"
+
+
 @pytest.fixture
 def owner(tmp_path: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HEARING, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
 
 
