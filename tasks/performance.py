@@ -14,6 +14,7 @@ from sqlalchemy import Row
 
 from learning import alert_text
 from learning.alert import Alert
+from learning.metrics import gain
 from learning.performance import PerformanceResult, measure_performance
 from learning.performance_rivals import Rival, as_output, compare, last_arrived
 from learning.performance_slices import SliceResult, measure_slices, slice_rows
@@ -206,7 +207,11 @@ def _keep(run: Run, result: PerformanceResult, version: str, share: float | None
 
 
 def _told(result: PerformanceResult, version: str) -> Alert | None:
-    """Trouble, or its end; None while nothing can be said."""
+    """Trouble, or its end; None while nothing can be said.
+
+    Trouble is surely below the floor; its end is at the floor or above. What lies between is
+    neither, so that an incident does not close on a value that is still too low.
+    """
     if result.value is None:
         return None
     interval = (result.low or 0.0, result.high or 0.0)
@@ -215,6 +220,8 @@ def _told(result: PerformanceResult, version: str) -> Alert | None:
         return alert_text.performance_below_floor(
             version, result.metric, result.value, interval, floor or 0.0, result.n_rows
         )
+    if floor is not None and gain(result.metric, result.value, floor) < 0:
+        return None
     return alert_text.performance_recovered(
         version, result.metric, result.value, interval, floor, result.n_rows
     )

@@ -20,7 +20,7 @@ from storage.bundles import bundle_folder
 from storage.database import open_engine
 from storage.predictions import store_records
 from storage.records import FeedbackItem, FeedbackRecord, PredictionRecord
-from storage.tables import decisions, models, performance_metrics
+from storage.tables import alerts, decisions, models, performance_metrics
 from tasks.champion import Champion, load_champion
 from tasks.performance import watch_performance
 from tasks.run import Run
@@ -170,3 +170,22 @@ def test_the_floor_is_by_what_the_champion_is_expected_to_reach(
 
     assert after.floor == pytest.approx(0.94)
     assert before.floor != pytest.approx(0.94, abs=1e-6)
+
+
+def test_an_incident_closes_at_the_floor_and_not_where_it_may_be_below(
+    championed: Settings,
+) -> None:
+    def told_with(floor: float) -> list[str]:
+        rules = {"min_rows": 20, "metric": "accuracy", "floor": floor}
+        settings = small_settings(championed.home, performance=rules)
+        look(settings, 520)
+        told = [row.kind for row in rows_of(settings, alerts)]
+        return [kind for kind in told if kind.startswith("performance")]
+
+    y = serve_in_turn(championed, 400, 120)
+    x2 = small_rows(400, 120)["x2"].to_numpy()
+    accuracy = float(((x2 < 0) == (y > 0.5)).mean())
+
+    assert told_with(min(accuracy + 0.15, 1.0)) == ["performance_below_floor"]
+    assert told_with(accuracy + 0.01) == ["performance_below_floor"]
+    assert told_with(accuracy) == ["performance_below_floor", "performance_recovered"]
