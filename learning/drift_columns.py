@@ -77,9 +77,9 @@ def _sorted_columns(current: Matrix, features: Sequence[Feature]) -> Iterator[tu
     A later block may overwrite an earlier one. numpy sorts outside of Python's lock: a thread sorts
     most of the columns at hand while this one sorts some and its caller compares these.
     """
-    n_rows, n_columns = current.shape
-    at_once = min(n_columns, max(2 * BLOCK_COLUMNS, CELLS_AT_ONCE // max(1, n_rows)))
-    held = np.empty((at_once, n_rows), dtype=np.float32)
+    n_rows, n_columns = len(current), len(features)
+    at_once = max(2 * BLOCK_COLUMNS, CELLS_AT_ONCE // max(1, n_rows))
+    held = np.empty((min(at_once, n_columns), n_rows), dtype=current.dtype)
     if current.size < CELLS_FOR_THREADS:
         for first in range(0, n_columns, at_once):
             yield first, _sort(current, features, first, held[: n_columns - first])

@@ -240,15 +240,17 @@ class PolicyReplay:
             is_better=is_better,
         )
         if verdict.decision.go:
+            metric = made.challenger.metric
+            holdout, former = made.challenger.metrics.get(metric), self._state.expected
             # Another champion: what was seen of the former one says nothing of it.
-            self._state = replace(self._state, served=place, since=position, looks={})
-            score, former = (
-                made.challenger.metrics.get(made.challenger.metric),
-                self._state.expected,
-            )
-            expected = expected_value(made.challenger.metric, score, former)
             self._state = replace(
-                self._state, sounding=frozenset(), estimate=None, expected=expected
+                self._state,
+                served=place,
+                since=position,
+                looks={},
+                sounding=frozenset(),
+                estimate=None,
+                expected=expected_value(metric, holdout, former),
             )
             self._champion = made
 

@@ -167,3 +167,10 @@ def test_there_is_always_a_report(
             assert feature.test is not None
         else:
             assert not feature.is_drifted
+
+
+@pytest.mark.parametrize("n", [200, 300_000])
+def test_without_features_there_is_a_report_all_the_same(n: int) -> None:
+    nothing = np.empty((n, 0), dtype=np.float32)
+
+    assert check_drift(nothing, nothing, [], RULES).drift_share is None
