@@ -44,7 +44,7 @@ def make_estimator(kind: str, parameters: dict[str, Any], schema: Schema, seed: 
         boosting = (
             HistGradientBoostingRegressor if is_regression else HistGradientBoostingClassifier
         )
-        return boosting(random_state=seed, early_stopping=False, **parameters)
+        return _bin_by_rows(boosting(random_state=seed, early_stopping=False, **parameters))
     if kind == "lightgbm":
         return lightgbm_estimator(parameters, is_regression, seed)
     if kind == "dummy":
@@ -54,6 +54,22 @@ def make_estimator(kind: str, parameters: dict[str, Any], schema: Schema, seed: 
             else DummyClassifier(strategy="prior")
         )
     raise ValueError(f"unknown kind of model {kind!r}")
+
+
+def _bin_by_rows(boosting: Any) -> Any:
+    """The same estimator, its bins the quantiles of the rows, whatever weights these are given.
+
+    Each of up to 255 weighted quantiles of a feature is looked for by itself, for longer than all
+    trees take to grow. Trees weigh the rows as before; bins only say where they may split.
+    """
+    bins = boosting._bin_data
+
+    def bin_data(x: Matrix, _weights: Any, is_training_data: bool) -> Any:
+        del boosting._bin_data  # what was fitted is to be kept without it
+        return bins(x, None, is_training_data=is_training_data)
+
+    boosting._bin_data = bin_data
+    return boosting
 
 
 def without_empty_columns(x: Matrix) -> Matrix:

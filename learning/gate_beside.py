@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.counted import counted
 from learning.gate_checks import Check, Contest, Outcome, Side, known, margin_of
 from learning.gate_rules import GateRules
 from learning.metrics import gain, metric_function
-from learning.paired import Estimate, as_margin, bootstrap_error, estimate_gain
-from learning.rows import Floats
+from learning.paired import Estimate, as_margin, estimate_gain
+from learning.resampling import bootstrap_error
 
 # Of the judged rows: who sent fewer labels cannot have turned the verdict by itself.
 SENDER_SHARE = 0.1
@@ -115,7 +116,7 @@ def _lost_by_rival(
     for one in (older, newest):
         function = metric_function(one.task, one.metric, one.rival_threshold)
         values.append(function(one.y, one.rival))
-        variance += _error(function, one) ** 2
+        variance += _rival_error(one) ** 2
     lost = -gain(older.metric, values[1], values[0])
     low, _ = Estimate(lost, math.sqrt(variance), min(len(older.y), len(newest.y)), "").interval(
         confidence
@@ -123,8 +124,9 @@ def _lost_by_rival(
     return lost, low > 0 and lost > margin
 
 
-def _error(function: Callable[[Floats, Floats], float], one: Contest) -> float:
-    return bootstrap_error(lambda index: function(one.y[index], one.rival[index]), len(one.y), 1)
+def _rival_error(one: Contest) -> float:
+    value = counted(one.task, one.metric, one.y, one.rival, one.rival_threshold)
+    return bootstrap_error(value, len(one.y), 1)
 
 
 def anchor_check(

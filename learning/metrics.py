@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ LOWER_IS_BETTER = frozenset(
     {"log_loss", "brier", "calibration_error", "mae", "rmse", "expected_cost"}
 )
 N_BINS = 10
+# No probability counts as nearer to 0 or 1 than this.
+SURE = 1e-7
+# One, or many of them.
+Number = TypeVar("Number", float, Floats)
 
 
 def default_metric(task: Task) -> str:
@@ -23,7 +27,7 @@ def default_metric(task: Task) -> str:
     return {"binary": "roc_auc", "multiclass": "accuracy", "regression": "mae"}[task]
 
 
-def gain(metric: str, new: float, old: float) -> float:
+def gain(metric: str, new: Number, old: Number) -> Number:
     """How much better ``new`` is than ``old``: positive is better, whatever the direction."""
     return old - new if metric in LOWER_IS_BETTER else new - old
 
@@ -75,9 +79,13 @@ def calibration_error(happened: Floats, probability: Floats) -> float:
 
 def expected_cost(y: Floats, said: NDArray[np.bool_], costs: Costs) -> float:
     """What the errors cost a row on average, in the problem file's units."""
+    return _mean(cost_of_errors(y, said, costs))
+
+
+def cost_of_errors(y: Floats, said: NDArray[np.bool_], costs: Costs) -> Floats:
+    """What each answer [n] costs, in the problem file's units."""
     true = y > 0.5
-    wrong = costs.false_positive * (said & ~true) + costs.false_negative * (true & ~said)
-    return _mean(wrong)
+    return np.asarray(costs.false_positive * (said & ~true) + costs.false_negative * (true & ~said))
 
 
 def _ratio(above: float, below: float) -> float:
@@ -98,7 +106,7 @@ def precision_recall_f1(y: Floats, said: NDArray[np.bool_]) -> tuple[float, floa
 
 def log_loss(y: Floats, probability: Floats) -> float:
     """Mean negative log-likelihood of labels 0 and 1, with probabilities kept 1e-7 from certain."""
-    clipped = np.clip(probability, 1e-7, 1 - 1e-7)
+    clipped = np.clip(probability, SURE, 1 - SURE)
     return _mean(-np.where(y > 0.5, np.log(clipped), np.log1p(-clipped)))
 
 
@@ -132,7 +140,7 @@ def multiclass_metrics(y: Floats, probabilities: Floats) -> dict[str, float]:
     calibration error is that of the class that was said (Guo et al. 2017).
     """
     said, codes = probabilities.argmax(axis=1), y.astype(int)
-    picked = np.clip(probabilities[np.arange(len(y)), codes], 1e-7, 1.0)
+    picked = np.clip(probabilities[np.arange(len(y)), codes], SURE, 1.0)
     parts = [precision_recall_f1((y == c).astype(float), said == c) for c in np.unique(y)]
     areas = [roc_auc((y == c).astype(float), probabilities[:, int(c)]) for c in np.unique(y)]
     true = np.eye(probabilities.shape[1])[codes]
@@ -187,52 +195,3 @@ def metric_function(
     if metric == "mae" and task == "regression":
         return lambda y, output: _mean(np.abs(output[:, 0] - y))
     return lambda y, output: all_metrics(task, y, output, threshold).get(metric, math.nan)
-
-
-def bootstrap_all(
-    statistics: Callable[[NDArray[np.intp]], dict[str, float]],
-    n_rows: int,
-    confidence: float,
-    seed: int = 0,
-    n_resamples: int = 300,
-) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap intervals of several statistics on the same resamples (Efron 1979).
-
-    A statistic's resamples on which it is undefined are left out; one that never is defined has
-    no interval.
-    """
-    rng = np.random.default_rng(seed)
-    drawn = [statistics(rng.integers(0, n_rows, n_rows)) for _ in range(n_resamples)]
-    tail = (1 - confidence) / 2
-    found = dict[str, tuple[float, float]]()
-    for name in drawn[0]:
-        values = np.array([one[name] for one in drawn])
-        values = values[~np.isnan(values)]
-        if len(values):
-            low, high = np.quantile(values, [tail, 1 - tail])
-            found[name] = float(low), float(high)
-    return found
-
-
-def bootstrap(
-    statistic: Callable[[NDArray[np.intp]], float],
-    n_rows: int,
-    confidence: float,
-    seed: int = 0,
-    n_resamples: int = 300,
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of a statistic of row indexes (Efron 1979).
-
-    Resamples on which the statistic is undefined are left out; (nan, nan) when all are, or when
-    there are no rows.
-    """
-    if not n_rows:
-        return math.nan, math.nan
-    rng = np.random.default_rng(seed)
-    values = np.array([statistic(rng.integers(0, n_rows, n_rows)) for _ in range(n_resamples)])
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return math.nan, math.nan
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from learning.counted import counted
 from learning.metrics import LOWER_IS_BETTER, gain, metric_function
 from learning.problem import Task
+from learning.resampling import Statistic, bootstrap_error
 from learning.rows import Floats
 
-N_RESAMPLES = 300
 LEAST_BLOCKS = 10
 
 
@@ -43,6 +43,12 @@ class Pair:
         new = metric_function(self.task, self.metric, self.new_threshold)
         old = metric_function(self.task, self.metric, self.old_threshold)
         return gain(self.metric, new(y, self.new[selection]), old(y, self.old[selection]))
+
+    def counted_gain(self) -> Statistic:
+        """The gain on bootstrap resamples, from how often each draws each row [resamples, n]."""
+        new = counted(self.task, self.metric, self.y, self.new, self.new_threshold)
+        old = counted(self.task, self.metric, self.y, self.old, self.old_threshold)
+        return lambda counts: gain(self.metric, new(counts), old(counts))
 
     def old_value(self) -> float:
         """The old model's metric; nan where it is undefined."""
@@ -79,7 +85,7 @@ def estimate_gain(pair: Pair, block_rows: int | None = None, seed: int = 0) -> E
     block = max(1, min(block, len(pair.y) // LEAST_BLOCKS))
     if block == 1 and _is_auc(pair):
         return Estimate(pair.gain(), delong_error(pair), len(pair.y), "DeLong")
-    error = bootstrap_error(pair.gain, len(pair.y), block, seed)
+    error = bootstrap_error(pair.counted_gain(), len(pair.y), block, seed)
     drawn = "rows" if block == 1 else f"blocks of {block} rows"
     return Estimate(pair.gain(), error, len(pair.y) / block, f"bootstrap of {drawn}")
 
@@ -109,24 +115,6 @@ def delong_error(pair: Pair) -> float:
     apart = placements(pair.y, pair.new[:, 1]) - placements(pair.y, pair.old[:, 1])
     sides = apart[is_positive], apart[~is_positive]
     return math.sqrt(sum(float(side.var(ddof=1)) / len(side) for side in sides if len(side) > 1))
-
-
-def bootstrap_error(
-    statistic: Callable[[NDArray[np.intp]], float], n_rows: int, block: int, seed: int = 0
-) -> float:
-    """Standard error of a statistic of row indexes over circular blocks (Politis, Romano 1992).
-
-    Blocks of one row are Efron's bootstrap. nan when the statistic is hardly ever defined.
-    """
-    rng = np.random.default_rng(seed)
-    n_blocks = math.ceil(n_rows / block) if n_rows else 0
-    values = list[float]()
-    for _ in range(N_RESAMPLES if n_rows else 0):
-        starts = rng.integers(0, n_rows, n_blocks)
-        index = (starts[:, None] + np.arange(block)).ravel()[:n_rows] % n_rows
-        values.append(statistic(index))
-    known = np.array([value for value in values if not math.isnan(value)])
-    return float(known.std(ddof=1)) if len(known) > 1 else math.nan
 
 
 def differences(pair: Pair) -> Floats:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from learning.counted import counted, counted_all
 from learning.metrics import (
     LOWER_IS_BETTER,
     all_metrics,
-    bootstrap,
-    bootstrap_all,
     default_metric,
     gain,
     metric_function,
@@ -19,6 +18,7 @@ from learning.metrics import (
 from learning.performance_rivals import Comparison
 from learning.performance_slices import SliceResult
 from learning.problem import Costs, PerformanceRules, Task
+from learning.resampling import bootstrap, bootstrap_all
 from learning.rows import Floats
 
 
@@ -105,9 +105,7 @@ def measure_performance(
         reason = f"{metric} undefined on {n_rows} labels: {why}"
         return PerformanceResult(metric, None, None, None, n_rows, floor, False, {}, reason)
     intervals = bootstrap_all(
-        lambda index: all_metrics(task, y[index], output[index], threshold, costs),
-        n_rows,
-        rules.confidence,
+        counted_all(task, y, output, threshold, costs), n_rows, rules.confidence
     )
     low, high = intervals.get(metric, (math.nan, math.nan))
     is_below, comparison = against_floor(metric, low, high, floor)
@@ -125,7 +123,7 @@ def glance_at_performance(
     rules: PerformanceRules,
     expected: float | None,
 ) -> PerformanceResult:
-    """The verdict of `measure_performance`, which takes a hundredth of the time to come to.
+    """The verdict of `measure_performance`, in a fraction of its time.
 
     There is an interval of the watched metric only, and only where its value is worse than the
     floor: no interval lies all below what its own value is above.
@@ -139,7 +137,7 @@ def glance_at_performance(
     if floor is None or gain(metric, value, floor) >= 0:
         reason = f"{metric} {value:.3f} on {n_rows} labels"
         return PerformanceResult(metric, value, None, None, n_rows, floor, False, {}, reason)
-    low, high = bootstrap(lambda index: function(y[index], output[index]), n_rows, rules.confidence)
+    low, high = bootstrap(counted(task, metric, y, output, threshold), n_rows, rules.confidence)
     is_below, comparison = against_floor(metric, low, high, floor)
     reason = f"{metric} {value:.3f} [{low:.3f}, {high:.3f}] on {n_rows} labels{comparison}"
     return PerformanceResult(metric, value, low, high, n_rows, floor, is_below, {}, reason)

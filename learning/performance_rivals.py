@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.metrics import bootstrap, gain, metric_function
+from learning.counted import counted
+from learning.metrics import gain, metric_function
 from learning.problem import Task
+from learning.resampling import bootstrap
 from learning.rows import Floats
 
 
@@ -76,16 +78,16 @@ def _against(
 ) -> Comparison:
     known = ~np.isnan(rival.output).any(axis=1)
     y, ours, theirs = y[known], served.output[known], rival.output[known]
-    of_ours = metric_function(task, metric, served.threshold)
-    of_theirs = metric_function(task, metric, rival.threshold)
     if not len(y):
         return Comparison(rival.name, 0, None, None, None, None)
-
-    def gained(index: NDArray[np.intp]) -> float:
-        return gain(metric, of_ours(y[index], ours[index]), of_theirs(y[index], theirs[index]))
-
-    low, high = bootstrap(gained, len(y), confidence)
-    found = (of_theirs(y, theirs), gained(np.arange(len(y))), low, high)
+    value = metric_function(task, metric, rival.threshold)(y, theirs)
+    gained = gain(metric, metric_function(task, metric, served.threshold)(y, ours), value)
+    of_ours = counted(task, metric, y, ours, served.threshold)
+    of_theirs = counted(task, metric, y, theirs, rival.threshold)
+    low, high = bootstrap(
+        lambda counts: gain(metric, of_ours(counts), of_theirs(counts)), len(y), confidence
+    )
+    found = value, gained, low, high
     return Comparison(rival.name, len(y), *(_known(number) for number in found))
 
 

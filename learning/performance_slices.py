@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.metrics import LOWER_IS_BETTER, bootstrap, metric_function
+from learning.counted import counted
+from learning.metrics import LOWER_IS_BETTER, metric_function
 from learning.performance_rules import PerformanceRules, Slice
 from learning.problem import Feature, Task
+from learning.resampling import bootstrap
 from learning.rows import Floats, Matrix
 
-_Metric = Callable[[Floats, Floats], float]
 MOST_CATEGORIES = 20
 N_RESAMPLES = 100
 
@@ -83,27 +84,28 @@ def measure_slices(
     A slice is below the floor when its whole interval is. With many slices some are by chance,
     which is why none of them is a trigger.
     """
-    function = metric_function(task, metric, threshold)
     return tuple(
-        _measure(function, metric, name, y[rows], output[rows], rules, floor)
+        _measure(task, metric, threshold, name, y[rows], output[rows], rules, floor)
         for name, rows in parts
     )
 
 
 def _measure(
-    function: _Metric,
+    task: Task,
     metric: str,
+    threshold: float,
     name: str,
     y: Floats,
     output: Floats,
     rules: PerformanceRules,
     floor: float | None,
 ) -> SliceResult:
+    function = metric_function(task, metric, threshold)
     value = function(y, output) if len(y) >= rules.min_rows else math.nan
     if math.isnan(value):
         return SliceResult(name, len(y), None, None, None, False)
     low, high = bootstrap(
-        lambda index: function(y[index], output[index]),
+        counted(task, metric, y, output, threshold),
         len(y),
         rules.confidence,
         n_resamples=N_RESAMPLES,

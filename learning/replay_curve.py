@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.counted import counted
 from learning.drift_joint import area_with_variance
 from learning.error_rate import Z_95, wilson
-from learning.metrics import bootstrap, metric_function
+from learning.metrics import metric_function
 from learning.problem import Task
 from learning.replay_stream import Stream
+from learning.resampling import bootstrap
 from learning.rows import Floats
 
 N_POINTS = 40
@@ -99,7 +101,7 @@ def with_interval(task: Task, metric: str, y: Floats, output: Floats) -> tuple[f
     if metric == "mae" or (metric == "roc_auc" and task == "binary" and _has_both(y)):
         reach = Z_95 * _standard_error(metric, y, output)
         return value, value - reach, value + reach
-    low, high = bootstrap(lambda i: function(y[i], output[i]), len(y), CONFIDENCE, n_resamples=100)
+    low, high = bootstrap(counted(task, metric, y, output), len(y), CONFIDENCE, n_resamples=100)
     return value, low, high
 
 

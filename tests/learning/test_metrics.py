@@ -13,8 +13,6 @@ from sklearn.calibration import calibration_curve
 from learning.metrics import (
     LOWER_IS_BETTER,
     all_metrics,
-    bootstrap,
-    bootstrap_all,
     calibration_error,
     default_metric,
     gain,
@@ -206,51 +204,3 @@ def test_a_better_output_gains_on_every_metric_that_has_a_direction(seed: int) -
     worse = all_metrics("binary", y, np.column_stack([1 - bad, bad]))
 
     assert all(gain(metric, better[metric], worse[metric]) > 0 for metric in better)
-
-
-def test_the_bootstrap_of_nothing_is_undefined() -> None:
-    assert np.isnan(bootstrap(lambda index: 1.0, 0, 0.95)).all()
-    assert np.isnan(bootstrap(lambda index: math.nan, 5, 0.95)).all()
-
-
-def test_the_bootstrap_leaves_undefined_resamples_out_and_repeats_itself() -> None:
-    y = np.array([1.0, 0, 0, 0])  # a third of the resamples lacks the only positive
-
-    def area(index: np.ndarray) -> float:
-        return roc_auc(y[index], np.array([0.9, 0.1, 0.2, 0.95])[index])
-
-    low, high = bootstrap(area, 4, 0.9, seed=3)
-
-    assert 0 <= low <= 2 / 3 <= high <= 1
-    assert (low, high) == bootstrap(area, 4, 0.9, seed=3)
-
-
-def test_several_statistics_share_their_resamples() -> None:
-    y, score = np.array([1.0, 0, 0, 0]), np.array([0.9, 0.1, 0.2, 0.95])
-
-    def both(index: np.ndarray) -> dict[str, float]:
-        return {"area": roc_auc(y[index], score[index]), "never": math.nan}
-
-    alone = bootstrap(lambda index: both(index)["area"], 4, 0.9, seed=3)
-
-    assert bootstrap_all(both, 4, 0.9, seed=3) == {"area": alone}
-
-
-def test_a_wider_confidence_gives_a_wider_interval() -> None:
-    values = RNG.normal(size=80)
-    narrow = bootstrap(lambda index: values[index].mean(), 80, 0.8)
-    wide = bootstrap(lambda index: values[index].mean(), 80, 0.99)
-
-    assert wide[0] < narrow[0] < narrow[1] < wide[1]
-
-
-def test_nine_in_ten_intervals_of_a_mean_hold_the_truth() -> None:
-    rng = np.random.default_rng(4)
-    held = 0
-    for seed in range(200):
-        values = rng.normal(size=100)
-        low, high = bootstrap(lambda i, v=values: float(v[i].mean()), 100, 0.9, seed)
-        held += low <= 0 <= high
-
-    # Binomial(200, 0.9) lies in 166 … 193 with probability 0.999; percentiles run a little short.
-    assert 162 <= held <= 194

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from learning import paired
+from learning import paired, resampling
 from learning.paired import Estimate, Pair, delong_error, dependence, estimate_gain, placements
+from learning.resampling import bootstrap_error
 
 
 def output(score: Any) -> np.ndarray:
@@ -65,7 +66,7 @@ def test_delong_agrees_with_the_bootstrap() -> None:
     shared = y + rng.normal(size=800)
     pair = auc_pair(y, shared, shared + rng.normal(size=800))
 
-    error = paired.bootstrap_error(pair.gain, 800, 1)
+    error = bootstrap_error(pair.counted_gain(), 800, 1)
 
     assert delong_error(pair) == pytest.approx(error, rel=0.12)
 
@@ -108,7 +109,7 @@ def test_independent_rows_are_blocks_of_one_and_a_memory_is_found() -> None:
 def test_intervals_cover_the_truth_also_where_rows_depend(
     memory: float, block: int | None, least: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paired, "N_RESAMPLES", 100)
+    monkeypatch.setattr(resampling, "N_RESAMPLES", 100)
     rng = np.random.default_rng(1)
     covered = [_covers(walk(rng, 400, memory), block) for _ in range(100)]
 
