@@ -7,13 +7,14 @@ import fcntl
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
 from loguru import logger
 
-from storage.segments import Segment, has_more, read_frames, sync_folder
+from storage.segments import DRAINED_SUFFIX, SUFFIX, Segment, has_more, read_frames, sync_folder
 
 LOCK = "lock"
 
@@ -37,6 +38,8 @@ class Backlog:
         self._waiting: deque[Segment] = deque()
         self._mutex = threading.Lock()
         self.n_bytes = 0
+        # Takes over a drained segment of this process; false where it does not want it.
+        self.reuse: Callable[[Path], bool] = lambda _path: False
 
     def open_segment(self, name: str) -> Segment:
         """A new, empty segment of this process, behind all others."""
@@ -90,7 +93,8 @@ class Backlog:
                 for segment in [s for s in folder.segments if s.is_sealed and s.drained >= s.size]:
                     folder.segments.remove(segment)
                     self._waiting.remove(segment)
-                    _discard(segment)
+                    if segment.is_torn or folder is not self.own or not self.reuse(segment.path):
+                        _discard(segment)
                 if folder is not self.own and not folder.segments:
                     self._folders.remove(folder)
                     _dissolve(folder)
@@ -107,7 +111,7 @@ class Backlog:
 
     def _recover(self, folder: Folder) -> list[tuple[Segment, int, bytes]]:
         found = []
-        for path in sorted(folder.path.glob("*.log")):
+        for path in sorted(folder.path.glob("*" + SUFFIX)):
             segment = Segment(path, is_sealed=True)
             for end, payload in read_frames(path, 0):
                 found.append((segment, segment.size, payload))
@@ -163,6 +167,8 @@ def _discard(segment: Segment) -> None:
 
 def _dissolve(folder: Folder) -> None:
     with contextlib.suppress(OSError):
+        for path in folder.path.glob("*" + DRAINED_SUFFIX):
+            path.unlink(missing_ok=True)
         (folder.path / LOCK).unlink(missing_ok=True)
         folder.path.rmdir()
     os.close(folder.lock)

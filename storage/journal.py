@@ -17,7 +17,17 @@ from pathlib import Path
 from loguru import logger
 
 from storage.backlog import Backlog
-from storage.segments import FRAME, RECORD_LIMIT, Segment, frame, read_at, sync_folder
+from storage.segments import (
+    END,
+    FRAME,
+    RECORD_LIMIT,
+    SUFFIX,
+    Segment,
+    frame,
+    read_at,
+    seed_of,
+    sync_folder,
+)
 from storage.spare import Spare
 
 QUICK_SECONDS = 0.002
@@ -98,6 +108,7 @@ class Journal:
         self._n_handed_over = 0
         self._sync_seconds = 0.0
         self._spare = Spare(self._segment_bytes)
+        self._backlog.reuse = self._spare.offer
         self._file, self._active = self._open_segment()
         self._thread = threading.Thread(target=self._write_forever, name="journal", daemon=True)
         self._thread.start()
@@ -166,8 +177,9 @@ class Journal:
             self._queue.put(self._turn)
         self._queue.put(None)
         self._thread.join()
-        self._seal(self._file, self._active)
         self._spare.close()
+        self._cut()
+        self._seal(self._file, self._active)
         self._backlog.close()
 
     def _write_forever(self) -> None:
@@ -189,12 +201,13 @@ class Journal:
 
     def _write(self, entries: list[Entry]) -> Exception | None:
         """Append and sync; what came in the way, if anything."""
-        frames = [frame(entry.payload or b"") for entry in entries]
+        n_bytes = sum(FRAME.size + len(entry.payload or b"") for entry in entries)
         error: Exception | None = None
         try:
             if self._is_tainted or (self._spare.is_ready and not self._is_ahead):
                 self._rotate()
-            _write_all(self._file, b"".join(frames), self._active.size)
+            frames = [frame(entry.payload or b"", self._seed) for entry in entries]
+            _write_all(self._file, b"".join([*frames, END]), self._active.size)
             began = time.perf_counter()
             os.fdatasync(self._file)
             self._sync_seconds = time.perf_counter() - began
@@ -204,7 +217,7 @@ class Journal:
             self._cut_tail()
         else:
             self._place(entries, frames)
-        self._bytes_settled += sum(map(len, frames))
+        self._bytes_settled += n_bytes
         return error
 
     def _place(self, entries: list[Entry], frames: list[bytes]) -> None:
@@ -215,7 +228,7 @@ class Journal:
             entry.payload = entry.done = None
             offset += len(content)
         self._backlog.grow(self._active, offset)
-        # A file of zeros that is on its way is worth waiting for: meanwhile this one grows.
+        # A file that is on its way is worth waiting for: meanwhile this one grows.
         if offset > self._segment_bytes and not self._spare.is_making:
             with contextlib.suppress(OSError):  # no new file: the old one goes on
                 self._rotate()
@@ -224,7 +237,10 @@ class Journal:
         # What follows a half-written record could never be read again, and after a failed sync
         # nobody knows what the file holds: the next record goes to another file or nowhere.
         self._is_tainted = True
-        with contextlib.suppress(OSError):
+        self._cut()
+
+    def _cut(self) -> None:
+        with contextlib.suppress(OSError):  # what follows is no record: that is no harm
             os.ftruncate(self._file, self._active.size)
 
     def _rotate(self) -> None:
@@ -235,10 +251,11 @@ class Journal:
         self._backlog.tidy()
 
     def _open_segment(self) -> tuple[int, Segment]:
-        """The next file: one of zeros where one is ready, else one that grows."""
+        """The next file: one made ahead where it is ready, else one that grows."""
         taken = self._spare.take()
         self._is_ahead = taken is not None
         file, path = taken or self._make_segment()
+        self._seed = seed_of(path)
         if not self._spare.is_making:
             self._spare.begin(self._next_path())
         return file, self._backlog.open_segment(path.name)
@@ -252,12 +269,10 @@ class Journal:
 
     def _next_path(self) -> Path:
         self._number += 1
-        return self.folder / f"{self._number:08d}.log"
+        return self.folder / f"{self._number:08d}{SUFFIX}"
 
     @staticmethod
     def _seal(file: int, segment: Segment) -> None:
-        with contextlib.suppress(OSError):  # what follows is zeros: that is no harm
-            os.ftruncate(file, segment.size)
         os.close(file)
         segment.is_sealed = True
 

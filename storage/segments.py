@@ -1,4 +1,9 @@
-"""Segment files of the journal: records framed by length and checksum."""
+"""Segment files of the journal: records framed by length and checksum.
+
+A drained file is written again under another name (`storage.spare`), over the records of its former
+life. None of these is ever read again: a checksum begins with the file's name, and behind the
+newest record an `END` is written with it, so that a half-written record can be told from them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,10 @@ from pathlib import Path
 FRAME = struct.Struct("<II")
 RECORD_LIMIT = 16 * 1024 * 1024
 BLOCK_BYTES = 256 * 1024
+# No record is empty: a length of nought says that nothing follows.
+END = bytes(FRAME.size)
+# A file that was used before says so; one that is drained and waits to be is no segment.
+SUFFIX, REUSED_SUFFIX, DRAINED_SUFFIX = ".log", ".again.log", ".drained"
 
 
 @dataclass(slots=True)
@@ -29,13 +38,22 @@ class Segment:
     is_torn: bool = False
 
 
-def frame(payload: bytes) -> bytes:
-    """A record as it stands in the file."""
-    return FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+def seed_of(path: Path) -> int:
+    """What the checksums of a file's records begin with; it goes with the file's folder."""
+    return zlib.crc32(f"{path.parent.name}/{path.name}".encode())
+
+
+def frame(payload: bytes, seed: int = 0) -> bytes:
+    """A record as it stands in the file with this seed."""
+    return FRAME.pack(len(payload), zlib.crc32(payload, seed)) + payload
 
 
 def read_frames(path: Path, start: int, end: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """Records from ``start`` as (offset of the next one, payload), up to the first torn one."""
+    """Records from ``start`` as (offset of the next one, payload), up to the first torn one.
+
+    Checksums without a seed pass too: files were written so before they were used again.
+    """
+    seed = seed_of(path)
     with path.open("rb") as file:
         file.seek(start)
         offset = start
@@ -48,7 +66,9 @@ def read_frames(path: Path, start: int, end: int | None = None) -> Iterator[tupl
             if not 0 < length <= RECORD_LIMIT:
                 return
             payload = file.read(length)
-            if len(payload) < length or zlib.crc32(payload) != checksum:
+            if len(payload) < length:
+                return
+            if zlib.crc32(payload, seed) != checksum and zlib.crc32(payload) != checksum:
                 return
             offset += FRAME.size + length
             yield offset, payload
@@ -80,9 +100,14 @@ def read_at(path: Path, offset: int) -> bytes | None:
 
 
 def has_more(path: Path, start: int) -> bool:
-    """Whether anything but the zeros of a file made ahead stands from ``start`` on."""
+    """Whether anything but the zeros of a file made ahead stands from ``start`` on.
+
+    In a file that is written again, where old records follow, whether its `END` does not.
+    """
     with path.open("rb") as file:
         file.seek(start)
+        if path.name.endswith(REUSED_SUFFIX):
+            return any(file.read(len(END)))
         while block := file.read(BLOCK_BYTES):
             if block.count(0) < len(block):
                 return True
