@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -26,6 +27,15 @@ def changed_at(task: Task, rows: Rows, output: Floats) -> np.datetime64 | None:
         return None
     time: np.datetime64 = rows.times[place]
     return time
+
+
+def first_change(found: Iterable[np.datetime64 | None]) -> np.datetime64 | None:
+    """The first change that a model found, of several asked one after another; None where none did.
+
+    A champion that was made in the midst of a change is wrong all the same behind it, and so young
+    that nothing can be seen; those before it saw the change come. They are asked newest first.
+    """
+    return next((change for change in found if change is not None), None)
 
 
 def last_rise(errors: Floats) -> int | None:

@@ -98,7 +98,7 @@ class RetrainPolicy(Section):
     of_windows: int = Field(5, ge=1, le=20, description="how many windows back violations count")
     volume_rows: int | None = Field(10_000, ge=1, description="new labelled rows that are enough")
     growth: float | None = Field(
-        1.0,
+        0.5,
         gt=0,
         le=10,
         description="the same as a share of the rows that the champion learnt from; whichever is "

@@ -11,8 +11,9 @@ import numpy as np
 from learning.performance import chosen_metric
 from learning.problem import Problem
 from learning.replay_advice import Advice, advise
-from learning.replay_loop import PolicyReplay, PolicyState
+from learning.replay_loop import PolicyReplay
 from learning.replay_policies import RIVER, YARDSTICKS, find_policy, is_yardstick
+from learning.replay_record import PolicyState
 from learning.replay_result import (
     Answers,
     Judged,

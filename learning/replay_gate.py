@@ -19,7 +19,10 @@ OLDER_ROWS = 5_000
 
 @dataclass(frozen=True)
 class Look:
-    """One judgement: who stands against whom, when, for which time, and whether it is the last."""
+    """One judgement: who stands against whom, when, for which time, and whether it is the last.
+
+    Only rows later than ``since`` judge, where it is given.
+    """
 
     position: int
     model: Model
@@ -27,6 +30,13 @@ class Look:
     anchor: Model | None
     number: int
     is_last: bool
+    since: np.datetime64 | None = None
+
+    @property
+    def end(self) -> np.datetime64:
+        """The time behind which rows judge: neither model was trained on them."""
+        end = _end(self.model, self.champion)
+        return end if self.since is None else max(end, self.since)
 
 
 def count_judging(shop: Workshop, model: Model, champion: Model | None, position: int) -> int:
@@ -38,7 +48,7 @@ def count_judging(shop: Workshop, model: Model, champion: Model | None, position
 def judge_at(shop: Workshop, look: Look) -> tuple[Verdict, float]:
     """The verdict, and the seconds that it took."""
     keys = (None if one is None else one.key for one in (look.model, look.champion, look.anchor))
-    place = ("judge", *keys, look.position, look.number, look.is_last)
+    place = ("judge", *keys, look.position, look.number, look.is_last, str(look.since))
     return shop.timed(place, lambda: _judge(shop, look))
 
 
@@ -48,11 +58,20 @@ def _end(model: Model, champion: Model | None) -> np.datetime64:
     )
 
 
+def contest_at(shop: Workshop, look: Look) -> Contest:
+    """Both models on the newest labelled rows that may judge them."""
+    return _contest(shop, look, _judging(shop, look))
+
+
+def _judging(shop: Workshop, look: Look) -> Rows:
+    rows = shop.stream.labelled(look.position)
+    return rows.part(np.flatnonzero(rows.times > look.end)[-shop.problem.gate.most_rows :])
+
+
 def _judge(shop: Workshop, look: Look) -> Verdict:
     rules, problem = shop.problem.gate, shop.problem
-    rows = shop.stream.labelled(look.position)
-    end = _end(look.model, look.champion)
-    judging = rows.part(np.flatnonzero(rows.times > end)[-rules.most_rows :])
+    rows, end = shop.stream.labelled(look.position), look.end
+    judging = _judging(shop, look)
     exam = np.flatnonzero(is_exam(rows.times, rules.backtest_share) & (rows.times <= end))
     older = rows.part(exam[thin_places(len(exam), OLDER_ROWS)])
     beside = Beside(

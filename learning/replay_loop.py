@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,67 +18,25 @@ from learning.attempts import (
     retrain_state,
 )
 from learning.decision import Decision, decide_retrain
-from learning.decision_windows import Windows
 from learning.drift_result import DriftResult
 from learning.estimate import EstimateResult
+from learning.gate import Verdict
 from learning.performance import PerformanceResult, expected_value, glance_at_performance
+from learning.replay_archive import ask_archive
 from learning.replay_estimate import estimate_newest
 from learning.replay_gate import Look, count_judging, judge_at
 from learning.replay_policies import Policy
-from learning.replay_workshop import Model, TrainingKey, Workshop
-from learning.rows import Floats
+from learning.replay_record import (
+    Alarm,
+    PolicyState,
+    Return,
+    Trial,
+    anchor_place,
+    archived_places,
+)
+from learning.replay_workshop import Model, Workshop
 
 Signals = tuple[DriftResult | None, PerformanceResult | None, EstimateResult | None]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training of a replay: at which position, why, and what the gate said of it.
-
-    ``looks`` judgements were made, the last on ``n_judged`` rows; ``is_better`` says that it was
-    promoted for being better beyond chance, not only for being no worse.
-    """
-
-    position: int
-    attempt: Attempt
-    key: TrainingKey
-    why: str
-    verdict: str
-    seconds: float
-    looks: int = 0
-    n_judged: int = 0
-    is_better: bool = False
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """The first turn of an incident: a signal that was violated, and not at the turn before."""
-
-    position: int
-    signal: str
-
-
-@dataclass(frozen=True)
-class PolicyState:
-    """Where a policy stands before its turn at ``position``; enough to go on from there.
-
-    ``output`` [n, classes or 1] and ``thresholds`` [n] are the answers so far, NaN where none was
-    served. ``served`` is the place in ``trials`` of the model that serves, ``since`` the position
-    from which it does, ``expected`` the value of the metric that it should reach.
-    """
-
-    position: int
-    output: Floats
-    thresholds: Floats
-    trials: tuple[Trial, ...] = ()
-    served: int | None = None
-    since: int = 0
-    looks: Mapping[str, Windows] = field(default_factory=dict)
-    alarms: tuple[Alarm, ...] = ()
-    sounding: frozenset[str] = frozenset()
-    estimate: tuple[int, EstimateResult] | None = None
-    seconds: float = 0.0
-    expected: float | None = None
 
 
 class PolicyReplay:
@@ -192,8 +150,16 @@ class PolicyReplay:
         return decide_retrain(evidence, self._problem, past, now), n_labelled
 
     def _challenge(self, position: int, decision: Decision, n_labelled: int) -> None:
-        """Train a challenger, in place of one that waits, and let the gate have its first look."""
-        key, seconds = self._shop.key_at(position, self._champion, self._newest(), decision.trigger)
+        """Train a challenger, in place of one that waits, and let the gate have its first look.
+
+        Unless a former champion wins first.
+        """
+        if self._take_back(position):
+            return
+        former = (self._model(self._state.trials[n]) for n in archived_places(self._state))
+        key, seconds = self._shop.key_at(
+            position, self._champion, self._newest(), decision.trigger, former
+        )
         made, training = self._shop.train(key)
         seconds += training
         self._spend(seconds)
@@ -207,6 +173,24 @@ class PolicyReplay:
         self._state = replace(self._state, trials=(*self._state.trials, trial))
         if isinstance(made, Model):
             self._judge(position, len(self._state.trials) - 1, made)
+
+    def _take_back(self, position: int) -> bool:
+        """Whether a former champion serves again, so that nothing needs to be trained."""
+        places = archived_places(self._state)
+        if self._champion is None or not places or not self._problem.retrain.ask_archive:
+            return False
+        trials = self._state.trials
+        former = {n: (self._model(trials[n]), trials[n].expected) for n in places}
+        found, seconds = ask_archive(self._shop, position, former, self._champion, self._anchor())
+        self._spend(seconds)
+        if found is None:
+            return False
+        place, verdict = found
+        made_at, why = trials[place].position, verdict.decision.reason
+        back = Return(position, place, made_at, why, _is_better(verdict))
+        self._state = replace(self._state, returns=(*self._state.returns, back))
+        self._crown(position, place, *former[place])
+        return True
 
     def _judge_again(self, position: int) -> None:
         """Another look at a challenger that waits, once there are enough more rows."""
@@ -229,7 +213,10 @@ class PolicyReplay:
         verdict, seconds = judge_at(self._shop, look)
         self._spend(seconds)
         outcome = {"promote": "promoted", "refuse": "refused"}.get(verdict.outcome, "waiting")
-        is_better = verdict.decision.go and (verdict.gain_low or 0.0) > 0
+        expected = trial.expected
+        if verdict.decision.go:
+            holdout = made.challenger.metrics.get(made.challenger.metric)
+            expected = expected_value(made.challenger.metric, holdout, self._state.expected)
         self._settle(
             place,
             outcome,
@@ -237,22 +224,24 @@ class PolicyReplay:
             seconds=trial.seconds + seconds,
             looks=number,
             n_judged=n_rows,
-            is_better=is_better,
+            is_better=_is_better(verdict),
+            expected=expected,
         )
         if verdict.decision.go:
-            metric = made.challenger.metric
-            holdout, former = made.challenger.metrics.get(metric), self._state.expected
-            # Another champion: what was seen of the former one says nothing of it.
-            self._state = replace(
-                self._state,
-                served=place,
-                since=position,
-                looks={},
-                sounding=frozenset(),
-                estimate=None,
-                expected=expected_value(metric, holdout, former),
-            )
-            self._champion = made
+            self._crown(position, place, made, expected)
+
+    def _crown(self, position: int, place: int, made: Model, expected: float | None) -> None:
+        """Serve a model from now on; what was seen of the former one says nothing of it."""
+        self._state = replace(
+            self._state,
+            served=place,
+            since=position,
+            looks={},
+            sounding=frozenset(),
+            estimate=None,
+            expected=expected,
+        )
+        self._champion = made
 
     def _settle(self, place: int, outcome: str, verdict: str, **changes: Any) -> None:
         trials = list(self._state.trials)
@@ -273,14 +262,8 @@ class PolicyReplay:
 
     def _anchor(self) -> Model | None:
         """The newest champion that came by being better, else the first; not the serving one."""
-        promoted = [
-            n for n, one in enumerate(self._state.trials) if one.attempt.state == "promoted"
-        ]
-        better = [n for n in promoted if self._state.trials[n].is_better]
-        place = better[-1] if better else next(iter(promoted), None)
-        if place is None or place == self._state.served:
-            return None
-        return self._model(self._state.trials[place])
+        place = anchor_place(self._state)
+        return None if place is None else self._model(self._state.trials[place])
 
     def _newest(self) -> Model | None:
         """The challenger that was trained last, of those that could be."""
@@ -316,6 +299,10 @@ class PolicyReplay:
 
     def _spend(self, seconds: float) -> None:
         self._state = replace(self._state, seconds=self._state.seconds + seconds)
+
+
+def _is_better(verdict: Verdict) -> bool:
+    return verdict.decision.go and (verdict.gain_low or 0.0) > 0
 
 
 def _beginning(shop: Workshop) -> PolicyState:

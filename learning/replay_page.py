@@ -80,6 +80,7 @@ def _marks(result: ReplayResult) -> list[tuple[str, list[tuple[int, str]]]]:
     for one in result.results:
         if one.is_policy:
             tried = [(trial.position, trial.attempt.state) for trial in one.trials]
+            tried += [(back.position, "promoted") for back in one.returns]
             marks.append((one.name, [*tried, *((row, "alarm") for row in one.alarm_rows)]))
     return marks
 
@@ -96,6 +97,14 @@ def _log(one: PolicyResult) -> str:
         )
         for trial in one.trials
     ]
+    rows += [
+        (f"{back.position:,}", "", "", "returned", f"made at row {back.made_at:,}", back.why)
+        for back in one.returns
+    ]
+    rows.sort(key=lambda row: int(row[0].replace(",", "")))
     head = ("row", "time", "trigger", "outcome", "why", "the gate")
-    title = f"{html.escape(one.name)}: {len(rows)} training{'s' * (len(rows) != 1)}"
+    n_trained = len(one.trials)
+    title = f"{html.escape(one.name)}: {n_trained} training{'s' * (n_trained != 1)}"
+    if one.returns:
+        title += f", {len(one.returns)} former champion{'s' * (len(one.returns) != 1)} back"
     return f"<details><summary>{title}</summary>{table(head, rows, 'log')}</details>"

@@ -22,8 +22,9 @@ _OFF: dict[str, Any] = {
     "growth": None,
     "max_age": None,
 }
-# A fixed rhythm: no brake but the rows or the time that it names.
+# A fixed rhythm: no brake but the rows or the time that it names, and always a new model.
 _UNBRAKED: dict[str, Any] = {
+    "ask_archive": False,
     "cooldown": Span.parse(0),
     "circuit_pause": Span.parse(0),
     "daily_budget": 1_000_000,

@@ -21,7 +21,7 @@ from learning.replay_curve import (
     over_models,
 )
 from learning.replay_drift import Detection, find_detections
-from learning.replay_loop import Alarm, PolicyState, Trial
+from learning.replay_record import Alarm, PolicyState, Return, Trial
 from learning.replay_stream import Stream
 from learning.rows import Floats
 
@@ -41,13 +41,15 @@ class Answers:
     is_policy: bool
     trials: tuple[Trial, ...] = ()
     alarms: tuple[Alarm, ...] = ()
+    returns: tuple[Return, ...] = ()
 
 
 @dataclass(frozen=True)
 class PolicyResult:
     """One policy's figures over the judged rows.
 
-    ``retrains`` and what came of them leave out the first champion. ``regret`` is how much better
+    ``retrains`` and what came of them leave out the first champion; ``returns`` are former
+    champions that served again, without a training. ``regret`` is how much better
     the best policy was, in the metric's units: 0 of the best, below 0 of a yardstick that beats
     them all. ``cost`` is None where the task is not binary.
     """
@@ -68,6 +70,7 @@ class PolicyResult:
     detection: Detection | None
     curve: tuple[Point, ...]
     trials: tuple[Trial, ...] = field(default=(), repr=False)
+    returns: tuple[Return, ...] = ()
 
     @property
     def alarms(self) -> int:
@@ -93,7 +96,14 @@ class Judged:
 def answers_of(name: str, state: PolicyState) -> Answers:
     """A policy's answers, from its state at the end."""
     return Answers(
-        name, state.output, state.thresholds, state.seconds, True, state.trials, state.alarms
+        name,
+        state.output,
+        state.thresholds,
+        state.seconds,
+        is_policy=True,
+        trials=state.trials,
+        alarms=state.alarms,
+        returns=state.returns,
     )
 
 
@@ -115,6 +125,11 @@ def join_segments(parts: Sequence[Answers]) -> Answers:
             replace(one, position=one.position + first)
             for first, part in placed
             for one in part.alarms
+        ),
+        returns=tuple(
+            replace(one, position=one.position + first)
+            for first, part in placed
+            for one in part.returns
         ),
     )
 
@@ -173,6 +188,7 @@ def _judge(judged: Judged, one: Answers, value: float, top: float) -> PolicyResu
         detection=_detection(judged, one),
         curve=curve(judged.task, judged.metric, judged.stream, one.output, one.thresholds, rows),
         trials=one.trials,
+        returns=one.returns,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from learning.attempts import Attempt
 from learning.decision_windows import read_looks, write_looks
 from learning.estimate import EstimateResult
-from learning.replay_loop import Alarm, PolicyState, Trial
+from learning.replay_record import Alarm, PolicyState, Return, Trial
 from learning.replay_result import Answers
 from learning.replay_workshop import TrainingKey
 from learning.rows import Floats
@@ -33,6 +33,7 @@ def write_state(state: PolicyState) -> tuple[Arrays, dict[str, Any]]:
         "estimate": None if last is None else [last[0], asdict(last[1])],
         "seconds": state.seconds,
         "expected": state.expected,
+        "returns": [asdict(back) for back in state.returns],
     }
     return arrays, rest
 
@@ -53,6 +54,7 @@ def read_state(arrays: Mapping[str, Floats], rest: Mapping[str, Any]) -> PolicyS
         estimate=None if last is None else (last[0], EstimateResult(**last[1])),
         seconds=rest["seconds"],
         expected=rest["expected"],
+        returns=tuple(Return(**back) for back in rest["returns"]),
     )
 
 

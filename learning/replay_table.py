@@ -32,6 +32,10 @@ def _policy(one: PolicyResult) -> dict[str, Any]:
         "retrains": one.retrains,
         "promotions": one.promotions,
         "refusals": one.refusals,
+        "returns": [
+            {"row": back.position, "made_at_row": back.made_at, "verdict": back.why}
+            for back in one.returns
+        ],
         "cpu_seconds": round(one.cpu_seconds, 3),
         "rows_per_second": _known(one.rows_per_second),
         "regret": _known(one.regret),

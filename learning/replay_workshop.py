@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -88,34 +88,49 @@ class Workshop:
         return value, seconds
 
     def key_at(
-        self, position: int, champion: Model | None, newest: Model | None, trigger: str | None
+        self,
+        position: int,
+        champion: Model | None,
+        newest: Model | None,
+        trigger: str | None,
+        former: Iterable[Model] = (),
     ) -> tuple[TrainingKey, float]:
         """What a training at a position would depend on; looks for a change of the errors.
 
-        ``newest`` is the challenger that was trained last, whatever became of it.
+        ``newest`` is the challenger that was trained last, whatever became of it, ``former`` are
+        the champions before this one, newest first.
         """
         n_known = self.stream.n_known(position)
         if champion is None:
             return TrainingKey(n_known, None), 0.0
-        change, seconds = self.timed(
-            ("change", champion.key, n_known), lambda: self._change(champion, n_known)
-        )
+        change, seconds = self.changed_at(champion, n_known)
+        for one in former if change is None else ():
+            change, spent = self.changed_at(one, n_known)
+            seconds += spent
+            if change is not None:
+                break
         end = int(champion.training_end.astype(np.int64))
         searched: int | None = (newest or champion).challenger.searched_rows
         n_labelled = int((~np.isnan(self.stream.rows.y[:n_known])).sum())
         if needs_search(n_labelled, searched, trigger):
             searched = None
-        return TrainingKey(n_known, end, change, champion.candidate, searched), seconds
+        changed = None if change is None else int(change.astype(np.int64))
+        return TrainingKey(n_known, end, changed, champion.candidate, searched), seconds
 
-    def _change(self, champion: Model, n_known: int) -> int | None:
+    def changed_at(self, champion: Model, n_known: int) -> tuple[np.datetime64 | None, float]:
+        """Since when a model's errors are others, of those that are known; and the seconds."""
+        return self.timed(
+            ("change", champion.key, n_known), lambda: self._changed_at(champion, n_known)
+        )
+
+    def _changed_at(self, champion: Model, n_known: int) -> np.datetime64 | None:
         rows = self.stream.rows.part(slice(0, n_known)).labelled
         behind = np.flatnonzero(rows.times > champion.training_end)[-MOST_ERRORS:]
         newest = rows.part(behind)
         if not len(newest):
             return None
         output = champion.challenger.fitted.output(newest.x)
-        found = changed_at(self.stream.schema.task, newest, output)
-        return None if found is None else int(found.astype(np.int64))
+        return changed_at(self.stream.schema.task, newest, output)
 
     def train(self, key: TrainingKey) -> tuple[Model | str, float]:
         """The model that these rows train, or why they cannot."""

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from loguru import logger
 from numpy.typing import NDArray
 from sqlalchemy import Row
 
+from learning.archive import N_ASKED
 from learning.onnx_export import run_graph
 from learning.problem import Feature
 from learning.rows import Matrix, Schema, encode_features
@@ -137,3 +139,19 @@ def _names_of(run: Run, version: str) -> tuple[str, ...] | None:
     except BundleError:
         return None
     return tuple(feature.name for feature in manifest.features)
+
+
+def former_champions(run: Run, champion: Champion) -> list[Champion]:
+    """The newest champions before this one that can be loaded, newest first."""
+    with reading(run.engine) as connection:
+        rows = models.archived(connection, run.name, N_ASKED)
+    found = []
+    for row in rows:
+        try:
+            former = load_champion(run, row.version)
+        except BundleError as error:
+            logger.warning("{}: version {} cannot return: {}", run.name, row.version, error)
+            continue
+        if former is not None and former.schema.task == champion.schema.task:
+            found.append(former)
+    return found

@@ -17,7 +17,7 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from learning import alert_text
-from learning.change import MOST_ERRORS, changed_at
+from learning.change import MOST_ERRORS, changed_at, first_change
 from learning.decision import Decision
 from learning.drift_outputs import keep_references, references_file
 from learning.evaluation_figures import evaluation_figures
@@ -47,7 +47,7 @@ from storage.database import reading
 from storage.kill_points import reach
 from storage.manifest import FeatureSpec, Golden, LossSpec, Manifest, RiskBand, encode_manifest
 from storage.observations import data_version
-from tasks.champion import Champion, load_champion, rival_output
+from tasks.champion import Champion, former_champions, load_champion, rival_output
 from tasks.labelled import Labelled, read_labelled, tell_of_labels
 from tasks.lineage import lineage_file, lineage_of
 from tasks.run import Run
@@ -98,7 +98,7 @@ def train_candidate(run: Run, decision: Decision) -> Trained | None:
             elapsed=lambda: time.perf_counter() - began,
             on_trial=_log_trial,
             may=(labelled.trains, labelled.judges),
-            changed_at=_changed_at(champion, labelled, schema),
+            changed_at=_changed_at(run, champion, labelled, schema),
             first=_champions_candidate(run, champion),
             searched_rows=_searched_rows(run, champion, len(labelled.rows), decision),
         )
@@ -127,6 +127,18 @@ def refuse_version(run: Run, version: int, champion: Champion | None, reason: st
 
 
 def _changed_at(
+    run: Run, champion: Champion | None, labelled: Labelled, schema: Schema
+) -> np.datetime64 | None:
+    """Since when the champion is wrong more than before, or one before it where it cannot tell."""
+    found = champion_changed_at(champion, labelled, schema)
+    if found is not None or champion is None:
+        return found
+    return first_change(
+        champion_changed_at(former, labelled, schema) for former in former_champions(run, champion)
+    )
+
+
+def champion_changed_at(
     champion: Champion | None, labelled: Labelled, schema: Schema
 ) -> np.datetime64 | None:
     """Since when the champion is wrong more than before, on what came after its training rows."""

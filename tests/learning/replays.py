@@ -10,7 +10,8 @@ import pandas as pd
 
 from learning.problem import Problem
 from learning.replay import open_policy
-from learning.replay_loop import PolicyReplay, PolicyState
+from learning.replay_loop import PolicyReplay
+from learning.replay_record import PolicyState
 from learning.replay_stream import Stream, make_stream
 from learning.replay_workshop import Workshop
 from learning.rows import EVENT_TIME, LABEL, Rows, Schema, encode

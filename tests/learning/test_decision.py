@@ -133,17 +133,17 @@ def test_each_refusal_asks_for_twice_the_rows_up_to_eightfold(refusals: int, nee
     assert not ask(with_evidence(DRIFTED, n_unused=needed - 1), state).go
 
 
-LEARNT = {"n_labelled": 9_000, "n_trained": 4_000}
+LEARNT = {"n_labelled": 9_000, "n_trained": 8_000}
 
 
 @pytest.mark.parametrize(
     ("evidence", "refusals", "needed"),
     [
-        (with_evidence(CALM, n_new=5_000, **LEARNT), 0, 4_000),  # as many as it learnt from
+        (with_evidence(CALM, n_new=5_000, **LEARNT), 0, 4_000),  # half as many as it learnt from
         (with_evidence(CALM, n_new=9_000, **LEARNT), 1, 8_000),
-        (with_evidence(DRIFTED, is_measured=True, **LEARNT), 0, 2_000),  # half: without harm
+        (with_evidence(DRIFTED, is_measured=True, **LEARNT), 0, 2_000),  # a quarter: without harm
         (with_evidence(DRIFTED, is_measured=True, **LEARNT), 1, 4_000),
-        (with_evidence(DRIFTED, **LEARNT), 0, 1_000),  # a quarter: harm unknown
+        (with_evidence(DRIFTED, **LEARNT), 0, 1_000),  # an eighth: harm unknown
         (with_evidence(LOW, **LEARNT), 0, 1_000),  # harm found
         (with_evidence(LOW, **LEARNT), 2, 1_000),  # which does not wait for many times that
         (with_evidence(LOW, **LEARNT), 3, 1_600),
@@ -160,15 +160,15 @@ def test_the_more_a_champion_learnt_from_the_more_rows_it_takes_to_better_it(
     assert ask(with_evidence(evidence, n_unused=needed), state).evidence["rows_needed"] == needed
 
 
-def test_as_many_new_rows_as_it_learnt_from_are_enough_by_themselves() -> None:
-    few, enough = (with_evidence(CALM, n_new=n, n_trained=1_000) for n in (999, 1_000))
+def test_half_as_many_new_rows_as_it_learnt_from_are_enough_by_themselves() -> None:
+    few, enough = (with_evidence(CALM, n_new=n, n_trained=2_000) for n in (999, 1_000))
 
     assert ask(few).trigger is None
     assert ask(enough).reason == (
-        "1000 new labelled rows ≥ 100% of the 1000 that the champion learnt from"
+        "1000 new labelled rows ≥ 50% of the 2000 that the champion learnt from"
     )
     assert ask(enough, policy={"growth": None}).trigger is None
-    assert ask(enough, policy={"growth": 1.001}).trigger is None
+    assert ask(enough, policy={"growth": 0.501}).trigger is None
     assert ask(enough, policy={"volume_rows": None}).trigger is None
 
 

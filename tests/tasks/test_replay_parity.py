@@ -13,8 +13,8 @@ from flows.replay import replay
 from learning.onnx_export import run_graph
 from learning.problem import Problem
 from learning.replay import open_policy
-from learning.replay_loop import PolicyState
-from learning.replay_stream import make_stream
+from learning.replay_record import PolicyState
+from learning.replay_stream import Stream, make_stream
 from learning.replay_workshop import Workshop
 from learning.rows import EVENT_TIME, LABEL, Rows, Schema, encode, encode_features
 from learning.spans import Span
@@ -36,11 +36,13 @@ from tests.factories import (
     tick,
 )
 
-BATCH, N_ROWS = 100, 600
+BATCH, N_ROWS = 100, 800
 
 
 def history() -> pd.DataFrame:
-    return pd.concat([small_rows(0, 300), small_rows(300, 300, turned=True)], ignore_index=True)
+    """The world turns, and turns back."""
+    parts = small_rows(0, 300), small_rows(300, 300, turned=True), small_rows(600, 200)
+    return pd.concat(parts, ignore_index=True)
 
 
 def answer(settings: Settings, frame: pd.DataFrame, row: int) -> bool:
@@ -68,14 +70,12 @@ def answer(settings: Settings, frame: pd.DataFrame, row: int) -> bool:
     return True
 
 
-# A replay does not ask former champions, so the loop must not either.
 RETRAIN = {
     "min_new_rows": 50,
     "cooldown": "0s",
     "daily_budget": 50,
     "circuit_pause": "0s",
     "violations": 1,
-    "ask_archive": False,
 }
 
 
@@ -89,7 +89,7 @@ def test_a_replay_decides_as_the_loop_does(tmp_path: Path) -> None:
         if first + BATCH < N_ROWS:
             tick(small, first + BATCH - 1)
     problem = load_problem("small", problem_folders(small))
-    state = replayed(problem, frame)
+    state, stream = replayed(problem, frame)
     trained = [
         (trial.attempt.clock, trial.attempt.trigger, trial.attempt.state) for trial in state.trials
     ]
@@ -99,18 +99,23 @@ def test_a_replay_decides_as_the_loop_does(tmp_path: Path) -> None:
     assert trained == [
         (row.clock, row.trigger, served.get(made[row.run_id].state, made[row.run_id].state))
         for row in decided
+        if row.run_id in made
     ]
+    # Where nothing was trained, a former champion came back.
+    back = [row.clock for row in decided if row.run_id not in made]
+    assert back == [stream.clock(one.position) for one in state.returns]
+    assert len(back) == 1
     assert [one[2] for one in trained].count("promoted") == 2
 
 
-def replayed(problem: Problem, frame: pd.DataFrame) -> PolicyState:
+def replayed(problem: Problem, frame: pd.DataFrame) -> tuple[PolicyState, Stream]:
     rows = encoded(problem, frame)
     stream = make_stream(rows, Schema.of(problem), Span.parse(0), BATCH)
     policy = open_policy(Workshop(stream, problem, lambda: 0.0), "auto")
     for _ in policy.run():
         pass
     assert not np.isnan(policy.state.output[-1]).any()
-    return policy.state
+    return policy.state, stream
 
 
 def encoded(problem: Problem, frame: pd.DataFrame) -> Rows:

@@ -1,0 +1,66 @@
+"""Former champions in a replay: who returns, when, and how it is told."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from learning.replay import conclude, make_plan
+from learning.replay_page import write_page
+from learning.replay_result import answers_of
+from learning.replay_state import read_state, write_state
+from learning.replay_stream import Stream
+from learning.replay_table import as_json
+from tests.factories import small_problem, small_rows
+from tests.learning.replays import opened, replayed, rows_of, small_stream
+
+
+@cache
+def returning_stream() -> Stream:
+    """A world that turns, and turns back."""
+    parts = small_rows(0, 300), small_rows(300, 300, turned=True), small_rows(600, 300)
+    return small_stream(0, rows_of(pd.concat(parts), small_problem()))
+
+
+def test_a_world_that_returns_takes_its_model_back_without_a_training() -> None:
+    state = replayed(returning_stream(), "auto")
+
+    (back,) = state.returns
+    assert state.served == back.place
+    first = state.trials[back.place]
+    assert (first.position, first.attempt.trigger) == (back.made_at, "bootstrap")
+    assert first.position < 300 <= 600 < back.position
+    assert back.position not in [trial.position for trial in state.trials]
+    assert back.why.startswith("better than the champion: roc_auc gain over the champion +0.")
+
+
+def test_a_fixed_rhythm_always_trains() -> None:
+    assert replayed(returning_stream(), "always").returns == ()
+
+
+def test_a_replay_that_stops_behind_a_return_goes_on_to_the_same_end() -> None:
+    whole = replayed(returning_stream(), "auto")
+    stopped = opened(returning_stream(), "auto")
+    for _ in stopped.run():
+        if stopped.state.returns:
+            break
+    arrays, rest = write_state(stopped.state)
+    again = opened(returning_stream(), "auto", read_state(arrays, json.loads(json.dumps(rest))))
+    for _ in again.run():
+        pass
+    np.testing.assert_array_equal(again.state.output, whole.output)
+    assert again.state.returns == whole.returns
+    assert len(whole.returns) == 1
+
+
+def test_returns_are_told_beside_trainings() -> None:
+    stream = returning_stream()
+    plan = make_plan(stream, small_problem(), ["auto"])
+    result = conclude(plan, [[answers_of("auto", replayed(stream, "auto"))]])
+
+    (told,) = as_json(result)["policies"]["auto"]["returns"]
+    assert told["made_at_row"] < told["row"]
+    assert "1 former champion back" in write_page(result, "returns", "")
