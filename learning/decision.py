@@ -15,7 +15,8 @@ from learning.spans import Span
 Trigger = Literal["bootstrap", "performance", "estimate", "drift", "volume", "age", "manual"]
 Harm = Literal["found", "none", "unknown"]
 REFUSALS_THAT_OPEN_THE_CIRCUIT = 3
-MOST_DOUBLINGS = 3
+MOST_DOUBLINGS, MOST_DOUBLINGS_AT_HARM = 3, 1
+HARM = ("performance", "estimate")
 # The weakest first: a stronger one trains anew though a challenger waits for its verdict.
 STRENGTH = ("age", "volume", "drift", "estimate", "performance", "manual", "bootstrap")
 
@@ -110,14 +111,16 @@ def rows_needed(
 ) -> int:
     """New labelled rows before another attempt: twice as many with each refusal, up to eightfold.
 
-    A challenger that was refused on these rows would be refused on them again. Past an open
+    A challenger that was refused on these rows would be refused on them again. While harm is
+    measured, twice as many at most: it costs more than trainings do. Past an open
     circuit, a kind of ``trigger`` that was not among the refused ones waits for no more than usual.
     """
     policy = problem.retrain
     worthwhile = 0 if evidence is None else _worthwhile_rows(policy, evidence, trigger)
     if _is_new_kind(state, trigger) or not policy.back_off:
         return max(policy.min_new_rows, worthwhile)
-    times = 1 << min(state.refusals_in_a_row, MOST_DOUBLINGS)
+    most = MOST_DOUBLINGS_AT_HARM if trigger in HARM else MOST_DOUBLINGS
+    times = 1 << min(state.refusals_in_a_row, most)
     # Harm that lasts must not wait for many times what the champion once learnt from.
     patience = times if trigger in ("volume", "drift") else 1
     return max(policy.min_new_rows * times, worthwhile * patience)

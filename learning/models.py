@@ -151,10 +151,17 @@ def fit(
     # that also answers predictions.
     x = without_empty_columns(rows.x) if kind == "boosting" else rows.x
     try:
-        with _pools(kind).limit(limits=1 if rows.x.size < 1_000_000 else None):
+        # Products of finite numbers may set the flag of an invalid one (kernels that compute whole
+        # vectors do); what came out is looked at below.
+        with (
+            np.errstate(invalid="ignore"),
+            _pools(kind).limit(limits=1 if rows.x.size < 1_000_000 else None),
+        ):
             estimator.fit(x, target, **_weighted(estimator, weights))
     except ValueError as error:
         raise TrainingError(f"{kind} cannot be fitted on {len(rows)} rows: {error}") from error
+    if kind == "linear" and not np.isfinite(estimator[-1].coef_).all():
+        raise TrainingError(f"linear cannot be fitted on {len(rows)} rows: it does not converge")
     if kind == "boosting":
         snap_thresholds(estimator)
     elif kind == "lightgbm":

@@ -146,8 +146,9 @@ LEARNT = {"n_labelled": 9_000, "n_trained": 8_000}
         (with_evidence(DRIFTED, **LEARNT), 0, 1_000),  # an eighth: harm unknown
         (with_evidence(LOW, **LEARNT), 0, 1_000),  # harm found
         (with_evidence(LOW, **LEARNT), 2, 1_000),  # which does not wait for many times that
-        (with_evidence(LOW, **LEARNT), 3, 1_600),
         (with_evidence(LOW, n_trained=300), 0, 200),
+        (with_evidence(LOW, n_trained=300), 1, 400),
+        (with_evidence(LOW, n_trained=300), 3, 400),  # nor for many refusals
     ],
 )
 def test_the_more_a_champion_learnt_from_the_more_rows_it_takes_to_better_it(
