@@ -32,7 +32,8 @@ def test_no_retrain_of_a_champion_breaks_budget_rows_or_cooldown(
     if decision.go:
         assert decision.trigger in ("drift", "performance", "volume", "age")
         assert attempts < 6
-        assert n_unused >= rows_needed(PROBLEM, state)
+        assert n_unused >= rows_needed(PROBLEM, state, decision.trigger)
+        assert n_unused >= 200 * min(2**refusals, 2 if decision.trigger == "performance" else 8)
         assert since >= timedelta(hours=1)
 
 
