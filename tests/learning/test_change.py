@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from learning.change import changed_at, last_rise
+from learning.change import changed_at, first_change, last_rise
 from learning.rows import Rows
 
 
@@ -44,3 +44,11 @@ def test_the_change_is_told_as_the_time_of_its_row() -> None:
     output = np.column_stack([1 - p, p])
     assert changed_at("binary", rows, output) == np.datetime64(120, "us")
     assert changed_at("binary", rows, np.full((n, 2), 0.5)) is None
+
+
+def test_the_first_of_several_models_that_saw_a_change_tells_when() -> None:
+    early, late = np.datetime64("2026-01-01"), np.datetime64("2026-02-01")
+
+    assert first_change([None, late, early]) == late
+    assert first_change([None, None]) is None
+    assert first_change([]) is None

@@ -14,8 +14,16 @@ from learning.replay_result import answers_of
 from learning.replay_state import read_state, write_state
 from learning.replay_stream import Stream
 from learning.replay_table import as_json
+from learning.replay_workshop import Model, Workshop
 from tests.factories import small_problem, small_rows
-from tests.learning.replays import opened, replayed, rows_of, small_stream
+from tests.learning.replays import (
+    N_CALM,
+    opened,
+    replayed,
+    rows_of,
+    small_stream,
+    still_clock,
+)
 
 
 @cache
@@ -64,3 +72,21 @@ def test_returns_are_told_beside_trainings() -> None:
     (told,) = as_json(result)["policies"]["auto"]["returns"]
     assert told["made_at_row"] < told["row"]
     assert "1 former champion back" in write_page(result, "returns", "")
+
+
+def test_a_young_champion_learns_from_those_before_it_since_when_the_world_is_another() -> None:
+    stream = small_stream()
+    shop = Workshop(stream, small_problem(), still_clock)
+    first, _ = shop.train(shop.key_at(200, None, None, "bootstrap")[0])
+    assert isinstance(first, Model)
+    saw, _ = shop.key_at(500, first, first, "performance")
+    young, _ = shop.train(saw)
+    assert isinstance(young, Model)
+
+    alone, _ = shop.key_at(600, young, young, "volume")
+    asked, _ = shop.key_at(600, young, young, "volume", former=[first])
+
+    assert alone.changed_at is None
+    assert asked.changed_at is not None
+    row = int(np.searchsorted(stream.rows.times.astype(np.int64), asked.changed_at))
+    assert abs(row - N_CALM) <= 10
