@@ -10,7 +10,7 @@ from learning.metrics import LOWER_IS_BETTER, gain
 FIXED, RETRAINED = ("never", "every:1000", "always"), ("auto", "always")
 HEAD = (
     "| stream | delay | rows | metric | never | every 1,000 | always | auto | no change "
-    "| ARF, first rows | auto on those | retrains auto / always | CPU s auto "
+    "| ARF | auto on its rows | retrains auto / always | CPU s auto "
     "| rows/s auto / ARF |\n"
     "|---|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
 )

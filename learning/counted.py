@@ -125,7 +125,7 @@ def _accuracy(is_positive: Booleans, _score: Floats, said: Booleans) -> Statisti
     return _mean_of(said == is_positive)
 
 
-def _found(name: str, is_positive: Booleans, _score: Floats, said: Booleans) -> Statistic:
+def _of_hits(name: str, is_positive: Booleans, _score: Floats, said: Booleans) -> Statistic:
     """Precision, recall or F1: twice the hits over what was said, was true, or both."""
     weights = {"precision": 2.0 * said, "recall": 2.0 * is_positive}.get(
         name, said.astype(np.float64) + is_positive
@@ -154,9 +154,9 @@ _BINARY: dict[str, Callable[[Booleans, Floats, Booleans], Statistic]] = {
     "roc_auc": _roc_auc,
     "pr_auc": _pr_auc,
     "accuracy": _accuracy,
-    "precision": partial(_found, "precision"),
-    "recall": partial(_found, "recall"),
-    "f1": partial(_found, "f1"),
+    "precision": partial(_of_hits, "precision"),
+    "recall": partial(_of_hits, "recall"),
+    "f1": partial(_of_hits, "f1"),
     "log_loss": _log_loss,
     "brier": _brier,
     "calibration_error": _calibration_error,

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.counted import counted
-from learning.metrics import gain, metric_function
+from learning.paired import Pair
 from learning.problem import Task
 from learning.resampling import bootstrap
 from learning.rows import Floats
@@ -80,14 +79,9 @@ def _against(
     y, ours, theirs = y[known], served.output[known], rival.output[known]
     if not len(y):
         return Comparison(rival.name, 0, None, None, None, None)
-    value = metric_function(task, metric, rival.threshold)(y, theirs)
-    gained = gain(metric, metric_function(task, metric, served.threshold)(y, ours), value)
-    of_ours = counted(task, metric, y, ours, served.threshold)
-    of_theirs = counted(task, metric, y, theirs, rival.threshold)
-    low, high = bootstrap(
-        lambda counts: gain(metric, of_ours(counts), of_theirs(counts)), len(y), confidence
-    )
-    found = value, gained, low, high
+    pair = Pair(task, metric, y, ours, theirs, served.threshold, rival.threshold)
+    low, high = bootstrap(pair.counted_gain(), len(y), confidence)
+    found = pair.old_value(), pair.gain(), low, high
     return Comparison(rival.name, len(y), *(_known(number) for number in found))
 
 

@@ -30,7 +30,8 @@ def ask_archive(
     since, gains = judged_behind(_known_then(shop, champion), changed_at), dict[int, float]()
     for place, (model, expected) in former.items():
         look = Look(position, model, champion, None, 1, True, since)
-        key = ("archive", model.key, champion.key, position)
+        # What was expected of a model hangs on those before it, which policies do not share.
+        key = ("archive", model.key, champion.key, position, expected)
         gains[place], seconds = shop.timed(key, partial(_gain, shop, look, expected))
         spent += seconds
     best = best_former(gains)

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
 
-from learning.change import MOST_ERRORS, changed_at
+from learning.change import MOST_ERRORS, changed_at, first_change
 from learning.drift import DriftResult, check_drift
 from learning.drift_outputs import INPUTS, keep_references
 from learning.drift_reference import ReferenceStatistics
@@ -103,19 +104,21 @@ class Workshop:
         n_known = self.stream.n_known(position)
         if champion is None:
             return TrainingKey(n_known, None), 0.0
-        change, seconds = self.changed_at(champion, n_known)
-        for one in former if change is None else ():
-            change, spent = self.changed_at(one, n_known)
-            seconds += spent
-            if change is not None:
-                break
+        spent = list[float]()
+
+        def ask(model: Model) -> np.datetime64 | None:
+            found, seconds = self.changed_at(model, n_known)
+            spent.append(seconds)
+            return found
+
+        change = first_change(map(ask, chain([champion], former)))
         end = int(champion.training_end.astype(np.int64))
         searched: int | None = (newest or champion).challenger.searched_rows
         n_labelled = int((~np.isnan(self.stream.rows.y[:n_known])).sum())
         if needs_search(n_labelled, searched, trigger):
             searched = None
         changed = None if change is None else int(change.astype(np.int64))
-        return TrainingKey(n_known, end, changed, champion.candidate, searched), seconds
+        return TrainingKey(n_known, end, changed, champion.candidate, searched), sum(spent)
 
     def changed_at(self, champion: Model, n_known: int) -> tuple[np.datetime64 | None, float]:
         """Since when a model's errors are others, of those that are known; and the seconds."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.calibration import Scaling, fit_scalings, helpful_scaling
+from learning.decision import HARM
 from learning.exam import is_exam
 from learning.loss_model import LossModel, fit_loss_model
 from learning.metrics import LOWER_IS_BETTER, all_metrics, metric_function
@@ -27,7 +28,6 @@ SMALLEST_BLOCK = 30
 RESEARCHED, RESEARCHED_AFTER_HARM = 2.0, 1.5
 # Triggers that say nothing against the champion's kind and settings.
 ROUTINE = ("drift", "volume", "age")
-HARM = ("performance", "estimate")
 N_SHUFFLES, MOST_SHUFFLED = 2, 200_000
 
 

@@ -37,9 +37,10 @@ def judge_archive(run: Run) -> tuple[int, Verdict] | None:
     asked = former_champions(run, champion)
     if not asked:
         return None
-    labelled = read_labelled(run, schema, champion)
+    known = _known_then(run, champion, schema)
+    labelled = read_labelled(run, schema, _as_if_trained_until(known, champion))
     changed_at = champion_changed_at(champion, labelled, schema)
-    champion = _as_of_its_gate(run, champion, schema, changed_at)
+    champion = _as_if_trained_until(judged_behind(known, changed_at), champion)
     gains: dict[int, float] = {}
     for former in asked:
         end = max(champion.training_end, former.training_end)
@@ -71,17 +72,18 @@ def judge_archive(run: Run) -> tuple[int, Verdict] | None:
     return best.version, verdict
 
 
-def _as_of_its_gate(
-    run: Run, champion: Champion, schema: Schema, changed_at: np.datetime64 | None
-) -> Champion:
-    """The champion as if it had been trained on all that was labelled then.
+def _known_then(run: Run, champion: Champion, schema: Schema) -> np.datetime64:
+    """Event time of the newest row that was labelled when the champion was trained.
 
-    What it was judged by at the gate tells of the world as it was; here only newer rows count, and
-    of those the ones since its errors changed, where they did.
+    What it was judged by at the gate tells of the world as it was; here only newer rows count.
     """
     known = read_observations(
         run.store, run.name, champion.manifest.data_version, labelled_only=True
     )
-    newest = judged_behind(encode(known, schema).times.max(), changed_at)
-    end = pd.Timestamp(newest).tz_localize("UTC").isoformat()
+    newest: np.datetime64 = encode(known, schema).times.max()
+    return newest
+
+
+def _as_if_trained_until(time: np.datetime64, champion: Champion) -> Champion:
+    end = pd.Timestamp(time).tz_localize("UTC").isoformat()
     return replace(champion, manifest=msgspec.structs.replace(champion.manifest, training_end=end))

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -130,19 +131,21 @@ def _changed_at(
     run: Run, champion: Champion | None, labelled: Labelled, schema: Schema
 ) -> np.datetime64 | None:
     """Since when the champion is wrong more than before, or one before it where it cannot tell."""
-    found = champion_changed_at(champion, labelled, schema)
-    if found is not None or champion is None:
-        return found
-    return first_change(
-        champion_changed_at(former, labelled, schema) for former in former_champions(run, champion)
-    )
+    if champion is None:
+        return None
+
+    def asked() -> Iterator[Champion]:
+        yield champion
+        yield from former_champions(run, champion)
+
+    return first_change(champion_changed_at(one, labelled, schema) for one in asked())
 
 
 def champion_changed_at(
-    champion: Champion | None, labelled: Labelled, schema: Schema
+    champion: Champion, labelled: Labelled, schema: Schema
 ) -> np.datetime64 | None:
     """Since when the champion is wrong more than before, on what came after its training rows."""
-    if champion is None or champion.schema.task != schema.task:
+    if champion.schema.task != schema.task:
         return None
     newest = np.flatnonzero(labelled.behind(champion.training_end))[-MOST_ERRORS:]
     if not len(newest):

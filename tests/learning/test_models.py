@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
 
 from learning.estimators import snap_thresholds
 from learning.models import GRIDS, TrainingError, fit, recency_weights
@@ -59,6 +60,39 @@ def test_rows_that_the_library_refuses_are_told_with_its_words(kind: str) -> Non
 
     with pytest.raises(TrainingError, match=f"{kind} cannot be fitted on 300 rows: .*infinity"):
         fit(kind, GRIDS[kind][0], rows, schema_of("regression"))
+
+
+def test_a_line_that_does_not_converge_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Ridge.fit
+
+    def overflow(self: Ridge, *given: Any, **more: Any) -> Ridge:
+        real(self, *given, **more)
+        self.coef_ = self.coef_ * np.nan
+        return self
+
+    monkeypatch.setattr(Ridge, "fit", overflow)
+
+    with pytest.raises(TrainingError, match="linear cannot be fitted on 300 rows"):
+        fit("linear", GRIDS["linear"][0], rows_of("regression"), schema_of("regression"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_boosting_with_weights_is_what_it_is_without_them_but_for_its_bins(task: str) -> None:
+    rows, schema = rows_of(task, 200), schema_of(task)
+    # Fewer than 256 values a feature: each is a bin, whoever weighs them.
+    faded = {**GRIDS["boosting"][1], "half_life": 0.5}
+    library = (
+        HistGradientBoostingRegressor if task == "regression" else (HistGradientBoostingClassifier)
+    )
+    theirs = library(random_state=0, early_stopping=False, **GRIDS["boosting"][1])
+    target = rows.y if task == "regression" else rows.y.astype(int)
+    theirs.fit(rows.x, target, sample_weight=recency_weights(200, 0.5))
+    said = theirs.predict if task == "regression" else theirs.predict_proba
+
+    ours = fit("boosting", faded, rows, schema)
+
+    assert ours.output(rows.x) == pytest.approx(said(rows.x).reshape(200, -1))
+    assert "_bin_data" not in vars(ours.pipeline)  # nothing of ours stays in what is kept
 
 
 def test_an_unknown_kind_lists_the_known_ones() -> None:

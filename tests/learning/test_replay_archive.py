@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from learning.replay import conclude, make_plan
+from learning.replay_archive import ask_archive
 from learning.replay_page import write_page
 from learning.replay_result import answers_of
 from learning.replay_state import read_state, write_state
@@ -90,3 +91,23 @@ def test_a_young_champion_learns_from_those_before_it_since_when_the_world_is_an
     assert asked.changed_at is not None
     row = int(np.searchsorted(stream.rows.times.astype(np.int64), asked.changed_at))
     assert abs(row - N_CALM) <= 10
+
+
+def test_what_was_expected_of_a_model_under_one_policy_does_not_bind_another() -> None:
+    stream = returning_stream()
+    whole = replayed(stream, "auto")
+    (back,) = whole.returns
+    shop = Workshop(stream, small_problem(), still_clock)
+    former, champion = (
+        shop.train(whole.trials[place].key)[0] for place in (back.place, len(whole.trials) - 1)
+    )
+    assert isinstance(former, Model)
+    assert isinstance(champion, Model)
+
+    def returned(expected: float | None) -> bool:
+        asked = {0: (former, expected)}
+        return ask_archive(shop, back.position, asked, champion, None)[0] is not None
+
+    assert returned(whole.trials[back.place].expected)
+    assert not returned(1.5)  # in the same workshop: nobody could be as good
+    assert returned(None)
