@@ -29,17 +29,18 @@ class Folder:
 
 
 class Backlog:
-    """The undrained segments, oldest first. Safe to use from the writer and the drainer."""
+    """The undrained segments, oldest first. Safe to use from the writer and the drainer.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    ``reuse`` takes over a drained segment of this process; it says no where it does not want it.
+    """
+
+    def __init__(self, root: Path, reuse: Callable[[Path], bool]) -> None:
+        self._root, self._reuse = root, reuse
         self.own = _new_folder(root)
         self._folders = [self.own]
         self._waiting: deque[Segment] = deque()
         self._mutex = threading.Lock()
         self.n_bytes = 0
-        # Takes over a drained segment of this process; false where it does not want it.
-        self.reuse: Callable[[Path], bool] = lambda _path: False
 
     def open_segment(self, name: str) -> Segment:
         """A new, empty segment of this process, behind all others."""
@@ -93,7 +94,7 @@ class Backlog:
                 for segment in [s for s in folder.segments if s.is_sealed and s.drained >= s.size]:
                     folder.segments.remove(segment)
                     self._waiting.remove(segment)
-                    if segment.is_torn or folder is not self.own or not self.reuse(segment.path):
+                    if segment.is_torn or folder is not self.own or not self._reuse(segment.path):
                         _discard(segment)
                 if folder is not self.own and not folder.segments:
                     self._folders.remove(folder)

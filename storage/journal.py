@@ -95,7 +95,8 @@ class Journal:
     def __init__(self, root: Path, limit_bytes: int, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._limit = limit_bytes
         self._segment_bytes = max(1, min(segment_bytes, limit_bytes // 4))
-        self._backlog = Backlog(root)
+        self._spare = Spare(self._segment_bytes)
+        self._backlog = Backlog(root, self._spare.offer)
         self._turn: Turn | None = None
         self._queue: queue.SimpleQueue[Turn | None] = queue.SimpleQueue()
         # Each counted by one thread at a time, so that neither needs a lock.
@@ -107,8 +108,6 @@ class Journal:
         # Turns that the thread has and the loop has not heard of again.
         self._n_handed_over = 0
         self._sync_seconds = 0.0
-        self._spare = Spare(self._segment_bytes)
-        self._backlog.reuse = self._spare.offer
         self._file, self._active = self._open_segment()
         self._thread = threading.Thread(target=self._write_forever, name="journal", daemon=True)
         self._thread.start()

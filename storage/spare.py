@@ -90,7 +90,6 @@ class Spare:
         if (taken := self.take()) is not None:
             os.close(taken[0])
             taken[1].unlink(missing_ok=True)
-
         while self._drained:
             self._drained.popleft().unlink(missing_ok=True)
 
