@@ -16,9 +16,9 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from learning.lightgbm_trees import lightgbm_estimator
+from learning.linear_inputs import LinearInputs
 from learning.rows import Matrix, Schema
 
 
@@ -101,37 +101,18 @@ def _columns(schema: Schema, kind: str) -> list[int]:
     return [index for index, feature in enumerate(schema.features) if feature.kind == kind]
 
 
-def _linear_inputs(schema: Schema) -> ColumnTransformer:
-    numeric, categorical = _columns(schema, "numeric"), _columns(schema, "categorical")
-    steps: list[tuple[str, Any, list[int]]] = []
-    if numeric:
-        # Clipped to the training range first: a line drawn through a drifting input would
-        # otherwise be followed far beyond anything that was ever seen.
-        scaled = Pipeline(
-            [("impute", _imputer()), ("clip", MinMaxScaler(clip=True)), ("scale", StandardScaler())]
-        )
-        steps.append(("numbers", scaled, numeric))
-    if categorical:
-        codes = [
-            np.arange(max(1, len(schema.features[index].categories)), dtype=np.float32)
-            for index in categorical
-        ]
-        encoder = OneHotEncoder(
-            categories=codes, handle_unknown="ignore", sparse_output=False, dtype=np.float32
-        )
-        steps.append(("categories", encoder, categorical))
-    return ColumnTransformer(steps)
+def _linear_inputs(schema: Schema) -> LinearInputs:
+    categorical = _columns(schema, "categorical")
+    n_categories = [max(1, len(schema.features[index].categories)) for index in categorical]
+    return LinearInputs(_columns(schema, "numeric"), categorical, n_categories)
 
 
 def _tree_inputs(schema: Schema) -> ColumnTransformer:
     numeric, categorical = _columns(schema, "numeric"), _columns(schema, "categorical")
     steps: list[tuple[str, Any, Any]] = []
     if numeric:
-        steps.append(("numbers", _imputer(), numeric))
+        fill = SimpleImputer(strategy="median", keep_empty_features=True)
+        steps.append(("numbers", fill, numeric))
     if categorical:
         steps.append(("codes", "passthrough", categorical))
     return ColumnTransformer(steps)
-
-
-def _imputer() -> SimpleImputer:
-    return SimpleImputer(strategy="median", keep_empty_features=True)

@@ -16,6 +16,7 @@ from skl2onnx.common.data_types import FloatTensorType
 
 from learning.calibration import Scaling
 from learning.lightgbm_trees import register_converter
+from learning.linear_graph import register_inputs
 from learning.models import SCALED_FROM, Fitted
 from learning.rows import Floats, Matrix
 
@@ -52,6 +53,8 @@ def export(fitted: Fitted, n_features: int) -> bytes:
         options = {id(last): {"zipmap": False}}
     if fitted.kind == "lightgbm":
         register_converter()
+    elif fitted.kind == "linear":
+        register_inputs()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converter uses names that its libraries deprecate
         model = to_onnx(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from api.explain_file import read_explainer
 from api.explain_parts import Explainer
 from learning.explain import explanation_file
+from learning.linear_inputs import LinearInputs
 from learning.models import Fitted, fit
 from learning.problem import Feature
 from learning.rows import Matrix, Rows, Schema
@@ -105,11 +106,15 @@ def prepared(fitted: Fitted, x: Matrix) -> tuple[Any, Floats, list[int]]:
     if fitted.kind in ("boosting", "lightgbm"):
         return fitted.pipeline, x.astype(np.float64), list(range(N_FEATURES))
     prepare = fitted.pipeline.named_steps["prepare"]
-    features: list[int] = []
-    for name, _, columns in prepare.transformers_:
-        features += np.repeat(columns, 4 if name == "categories" else 1).tolist()
+    features = _features_of(prepare)
     inputs_of = np.asarray(prepare.transform(x), dtype=np.float64)
     return fitted.pipeline.named_steps["model"], inputs_of, features
+
+
+def _features_of(prepare: Any) -> list[int]:
+    if isinstance(prepare, LinearInputs):
+        return prepare.features_
+    return [int(column) for _, _, columns in prepare.transformers_ for column in columns]
 
 
 def shap_values(fitted: Fitted, task: str, x: Matrix) -> tuple[Floats, Floats]:
