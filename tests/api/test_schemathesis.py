@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+import api as api_package
 from api.documentation_routes import operations
 from settings import Settings
 from tests.api.servers import Api, running, wait_until
@@ -32,8 +34,10 @@ CHECKS = (
     response_headers_conformance,
     response_schema_conformance,
 )
-# Generated texts this long are not in our own answers by chance.
+# Generated texts this long are not in our own answers by chance, unless they were drawn from our
+# own code: constants of it are among what is generated ("request_", "invalid_").
 ECHO_LENGTH = 8
+OUR_WORDS = "\n".join(path.read_text() for path in Path(api_package.__path__[0]).rglob("*.py"))
 QUIET = given_settings(
     deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
 )
@@ -75,7 +79,7 @@ def hold_to_description(case: Case) -> None:
         # Made by the server itself: generated zeros may stand in it by chance.
         told = response.text.replace(response.headers.get("x-request-id", [""])[0] or "\0", "")
         for text in texts(case.body):
-            assert text not in told
+            assert text not in told or text in OUR_WORDS
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -119,6 +123,14 @@ def hold_all(api: Api, described: Any, method: str, path: str, n_cases: int) -> 
 def test_every_answer_is_as_described(api: Api, description: Any, method: str, path: str) -> None:
     n_cases = BODY_CASES if method == "post" else PLAIN_CASES
     assert hold_all(api, description, method, path, n_cases)
+
+
+def test_what_is_echoed_is_found() -> None:
+    assert list(texts({"features": {"a": "long enough"}, "left out": ["short"]})) == [
+        "long enough",
+        "left out",
+    ]
+    assert "long enough" not in OUR_WORDS
 
 
 def test_the_normal_run_has_thousands_of_cases() -> None:
