@@ -7,6 +7,9 @@ COPY pyproject.toml uv.lock README.md ./
 RUN uv sync --frozen --no-default-groups --group pipeline --no-install-project
 
 FROM python:3.11-slim
+# LightGBM's threads.
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --create-home perennial \
     && install -d -o perennial -g perennial /data
 COPY --from=build /opt/venv /opt/venv

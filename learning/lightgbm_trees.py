@@ -15,6 +15,8 @@ from learning.rows import Floats
 
 # Bits of a split's decision_type, as LightGBM writes them: missing values go left; NaN is missing.
 MISSING_LEFT, MISSING_NAN, MISSING_MASK = 2, 8, 12
+# Values no larger than this are read as zero.
+ZERO = np.float32(1e-35)
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ def lightgbm_estimator(parameters: Mapping[str, Any], is_regression: bool, seed:
 def settle_lightgbm(model: Any) -> None:
     """Make a fitted model mean the same in float64 here and in float32 in a graph.
 
-    Each threshold moves down to the nearest float32, and a split that saw no gap in training,
-    which reads NaN as zero, sends NaN where zero goes. No answer to float32 rows changes.
+    Each threshold moves down to the nearest float32, or to an end of what is read as zero, and a
+    split that saw no gap in training, which reads NaN as zero, sends NaN where zero goes. No answer
+    to float32 rows changes.
     """
     from lightgbm import Booster
 
@@ -88,6 +91,8 @@ def _floored(exact: Floats) -> Floats:
         near = exact.astype(np.float32)
     above = near.astype(np.float64) > exact
     near[above] = np.nextafter(near[above], np.float32(-np.inf))
+    near[(exact < 0) & (exact >= -ZERO)] = np.nextafter(-ZERO, np.float32(-np.inf))
+    near[(exact >= 0) & (exact < ZERO)] = ZERO
     return near.astype(np.float64)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -42,6 +42,13 @@ MANY_TREES, ROWS_FOR_MANY = 200, 10_000
 HALF_LIFE, SLOPE, INTERCEPT = "half_life", "calibration_slope", "calibration_intercept"
 # Probabilities nearer to 0 and 1 hold too few digits in float32 to be scaled alike in the graph.
 SCALED_FROM = 1e-5
+
+
+# What makes trees mean the same in float64 here and in float32 in a graph.
+SETTLE: Mapping[str, Callable[[Any], None]] = {
+    "boosting": snap_thresholds,
+    "lightgbm": settle_lightgbm,
+}
 
 
 class TrainingError(ValueError):
@@ -111,9 +118,10 @@ def rows_for(parameters: Mapping[str, Any]) -> int:
     return ROWS_FOR_MANY if n_trees > MANY_TREES else 0
 
 
-def is_installed(kind: str) -> bool:
-    """Whether models of a kind can be fitted here; LightGBM is an optional dependency."""
-    return kind != "lightgbm" or is_lightgbm_installed()
+def usable(kinds: Iterable[str]) -> tuple[str, ...]:
+    """Those kinds, each once; ``boosting`` stands in for a LightGBM that cannot be loaded here."""
+    stand_in = "lightgbm" if is_lightgbm_installed() else "boosting"
+    return tuple(dict.fromkeys(stand_in if kind == "lightgbm" else kind for kind in kinds))
 
 
 def recency_weights(n_rows: int, half_life: float) -> Floats:
@@ -127,19 +135,25 @@ def recency_weights(n_rows: int, half_life: float) -> Floats:
 
 
 def fit(
-    kind: str, parameters: Mapping[str, Any], rows: Rows, schema: Schema, seed: int = 0
+    kind: str,
+    parameters: Mapping[str, Any],
+    rows: Rows,
+    schema: Schema,
+    seed: int = 0,
+    is_settled: bool = True,
 ) -> Fitted:
     """Fit one kind of model (a key of `GRIDS`, or ``dummy``) on labelled rows.
 
     Beside the estimator's own, ``parameters`` may hold `HALF_LIFE`, with which older rows weigh
     less, and for binary tasks `SLOPE` and `INTERCEPT` of the scaling that calibrates its answers.
+    Where it is not settled, answers are the same, but no graph can be made of it.
     Raises TrainingError without rows, when a classifier would see one class only, or when the
     library refuses the rows: one kind that cannot take them must not end a search.
     """
     if kind != "dummy" and kind not in GRIDS:
         raise ValueError(f"unknown kind of model {kind!r}; expected one of {sorted(GRIDS)}")
-    if not is_installed(kind):
-        raise TrainingError(f"{kind} is not installed here: uv sync --group {kind} adds it")
+    if kind == "lightgbm" and not is_lightgbm_installed():
+        raise TrainingError("LightGBM cannot be loaded here; on Debian it needs libgomp1")
     classes = _classes(kind, rows, schema)
     settings = dict(parameters)
     half_life, slope = settings.pop(HALF_LIFE, None), settings.pop(SLOPE, None)
@@ -162,10 +176,8 @@ def fit(
         raise TrainingError(f"{kind} cannot be fitted on {len(rows)} rows: {error}") from error
     if kind == "linear" and not np.isfinite(estimator[-1].coef_).all():
         raise TrainingError(f"linear cannot be fitted on {len(rows)} rows: it does not converge")
-    if kind == "boosting":
-        snap_thresholds(estimator)
-    elif kind == "lightgbm":
-        settle_lightgbm(estimator)
+    if is_settled and kind in SETTLE:
+        SETTLE[kind](estimator)
     scaling = None if slope is None else Scaling(slope, intercept)
     return Fitted(kind, dict(parameters), estimator, classes, len(schema.classes), scaling)
 

@@ -133,11 +133,11 @@ class SearchRules(Section):
     """What training tries."""
 
     models: tuple[Literal["linear", "forest", "boosting", "lightgbm"], ...] = Field(
-        ("linear", "forest", "boosting"),
-        description="kinds of model; lightgbm where it is installed",
+        ("linear", "lightgbm"),
+        description="kinds of model; boosting stands in for a lightgbm that cannot be loaded",
     )
     windows: tuple[Literal["all", "recent", "newest", "changed", "fading"], ...] = Field(
-        ("all", "recent", "changed", "fading"),
+        ("all", "recent", "newest", "changed", "fading"),
         description="how far back training rows reach; changed: to where the errors changed; "
         "fading: all, but after a fifth of the rows they weigh half as much",
     )

@@ -17,9 +17,9 @@ from learning.models import (
     HALF_LIFE,
     TrainingError,
     fit,
-    is_installed,
     lighter,
     rows_for,
+    usable,
 )
 from learning.problem import SearchRules
 from learning.rows import Rows, Schema
@@ -90,8 +90,8 @@ def candidates(
 ) -> list[Candidate]:
     """Each kind with its first settings on each window; windows with the same rows count once.
 
-    Kinds that are not installed are left out. ``first`` stands before all others; where it is only
-    fitted again, there are no others but it on each window, and what costs next to nothing.
+    ``first`` stands before all others; where it is only fitted again, there are no others but it on
+    each window, and what costs next to nothing.
     """
     sizes: dict[tuple[int, bool], str] = {}
     for window in rules.windows:
@@ -99,7 +99,7 @@ def candidates(
         if size is not None:
             sizes.setdefault((size, window == FADING), window)
     kinds: list[tuple[str, dict[str, Any]]] = [
-        (kind, GRIDS[kind][0]) for kind in rules.models if is_installed(kind)
+        (kind, GRIDS[kind][0]) for kind in usable(rules.models)
     ]
     if is_refit and first is not None:
         cheap = [one for one in kinds if one[0] in CHEAP and one[0] != first.kind]
@@ -120,7 +120,7 @@ def warm_start(
 
     How its answers were calibrated is left behind: new rows decide that anew.
     """
-    if kind not in rules.models or window not in rules.windows or not is_installed(kind):
+    if kind not in usable(rules.models) or window not in rules.windows:
         return None
     known = {*GRIDS[kind][0], *BALANCED, *_of_window(window)}
     return Candidate(kind, {name: v for name, v in parameters.items() if name in known}, window)
@@ -218,8 +218,6 @@ def search(
     """
     rules, folds = field_of.rules, _Folds(field_of)
     ranking = field_of.candidates()
-    if not ranking:
-        raise TrainingError(f"none of {', '.join(rules.models)} is installed here")
     trials = list[Trial]()
     for number, of in enumerate(ROUNDS):
         entrants = field_of.entrants(ranking, number)
@@ -288,7 +286,14 @@ class _Folds:
     def _fit_and_score(self, tried: Candidate, window: Rows, block: Rows) -> float:
         schema, metric = self._field_of.schema, self._field_of.metric
         try:
-            fitted = fit(tried.kind, tried.parameters, window, schema, self._field_of.rules.seed)
+            fitted = fit(
+                tried.kind,
+                tried.parameters,
+                window,
+                schema,
+                self._field_of.rules.seed,
+                is_settled=False,
+            )
         except TrainingError:
             return math.nan
         return metric_function(schema.task, metric)(block.y, fitted.output(block.x))

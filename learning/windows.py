@@ -12,7 +12,7 @@ from learning.problem import Windows
 from learning.rows import Rows
 
 FADING = "fading"
-WINDOW_SHARES = {"all": 1.0, "recent": 0.3, "newest": 0.1, FADING: 1.0}
+WINDOW_SHARES = {"all": 1.0, "recent": 0.3, "newest": 0.05, FADING: 1.0}
 # Share of the rows after which a fading window's rows weigh half as much.
 FADING_HALF_LIFE = 0.2
 # Rows that fewer would leave too little weight to learn from.

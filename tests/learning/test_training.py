@@ -130,9 +130,9 @@ def test_nothing_is_fitted_on_the_holdout(monkeypatch: pytest.MonkeyPatch, end: 
     rows = rows_of(400)
     newest: list[np.datetime64] = []
 
-    def watched(kind: str, parameters: Any, given_rows: Rows, *rest: Any) -> Any:
+    def watched(kind: str, parameters: Any, given_rows: Rows, *rest: Any, **more: Any) -> Any:
         newest.append(given_rows.times[-1])
-        return fit(kind, parameters, given_rows, *rest)
+        return fit(kind, parameters, given_rows, *rest, **more)
 
     monkeypatch.setattr(learning.search, "fit", watched)
     monkeypatch.setattr(learning.training, "fit", watched)

@@ -127,7 +127,7 @@ def test_the_holdout_is_newer_than_everything_trained_on(
     [
         ("all", 5_000, 5_000),
         ("recent", 5_000, 1_500),
-        ("newest", 5_000, 500),
+        ("newest", 5_000, 250),
         ("newest", 1_500, 200),
         ("recent", 150, 150),
         ("newest", 0, 0),
