@@ -33,15 +33,20 @@ class BoosterTree:
     leaf_count: Floats
 
 
-@cache
 def is_lightgbm_installed() -> bool:
     """Whether LightGBM, its own libraries and its converter can be loaded."""
+    return why_no_lightgbm() is None
+
+
+@cache
+def why_no_lightgbm() -> str | None:
+    """What the first of them that cannot be loaded says; None where all can."""
     try:
         import lightgbm  # noqa: F401
         import onnxmltools  # noqa: F401
-    except (ImportError, OSError):
-        return False
-    return True
+    except (ImportError, OSError) as error:
+        return str(error)
+    return None
 
 
 def lightgbm_estimator(parameters: Mapping[str, Any], is_regression: bool, seed: int) -> Any:

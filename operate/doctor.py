@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from sqlalchemy import text
 
+from learning.lightgbm_trees import why_no_lightgbm
 from settings import Settings
 from storage import models
 from storage.bundles import BundleError, read_bundle
@@ -47,7 +49,8 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """All findings, in the order in which a person would look."""
-    findings = [_python(), _home(settings), _disk(settings), _sqlite(settings), _database(settings)]
+    findings = [_python(), _lightgbm(), _home(settings), _disk(settings)]
+    findings += [_sqlite(settings), _database(settings)]
     for name in settings.active:
         findings += list(_problem(settings, name))
     findings += [_mlflow(settings), _prefect(settings), _api(settings), *_alerts(settings)]
@@ -75,6 +78,16 @@ def show(findings: list[Finding], console: Console) -> None:
 
 def _python() -> Finding:
     return Finding("Python", "ok", ".".join(map(str, sys.version_info[:3])))
+
+
+def _lightgbm() -> Finding:
+    if (why := why_no_lightgbm()) is not None:
+        to_do = (
+            "until it can be loaded, scikit-learn's boosting stands in for it; "
+            "apt install libgomp1, or brew install libomp"
+        )
+        return Finding("LightGBM", "warning", why, to_do)
+    return Finding("LightGBM", "ok", metadata.version("lightgbm"))
 
 
 def _home(settings: Settings) -> Finding:

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import sys
+
+import pytest
+
+from learning.lightgbm_trees import why_no_lightgbm
 from operate.doctor import as_json, examine
 from settings import Settings
 from storage.database import upgrade
@@ -31,3 +36,21 @@ def test_an_unknown_problem_is_a_problem(settings: Settings) -> None:
     finding = next(f for f in examine(wrong) if f.check == "maintenanse: file")
     assert finding.verdict == "problem"
     assert "maintenance" in finding.found
+
+
+def test_a_lightgbm_that_cannot_be_loaded_is_told_with_what_stands_in_for_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(settings.sql_url)
+    assert _verdicts(settings)["LightGBM"] == "ok"
+    monkeypatch.setitem(sys.modules, "lightgbm", None)  # as if it were not there
+    why_no_lightgbm.cache_clear()
+
+    finding = next(f for f in examine(settings) if f.check == "LightGBM")
+
+    monkeypatch.undo()
+    why_no_lightgbm.cache_clear()
+    assert finding.verdict == "warning"
+    assert "lightgbm" in finding.found
+    assert "boosting stands in" in finding.to_do
+    assert "libgomp1" in finding.to_do
