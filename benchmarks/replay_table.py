@@ -59,10 +59,12 @@ def _on_average(streams: list[dict[str, Any]]) -> str:
         gaps[is_error].append(100 * ahead / best if is_error else ahead)
     scores, errors = gaps[False], gaps[True]
     retrains = [sum(one["policies"][name]["retrains"] for one in streams) for name in RETRAINED]
-    said = [f"{statistics.mean(scores):+.4f} in ROC AUC or accuracy ({len(scores)} cells)"] * bool(
-        scores
-    )
-    said += [f"{statistics.mean(errors):+.1f}% of an error ({len(errors)})"] * bool(errors)
+    said = list[str]()
+    if scores:
+        mean = statistics.mean(scores)
+        said.append(f"{mean:+.4f} in ROC AUC or accuracy ({len(scores)} cells)")
+    if errors:
+        said.append(f"{statistics.mean(errors):+.1f}% of an error ({len(errors)})")
     return (
         f"- on average against the best fixed policy in hindsight: {', '.join(said)}, with "
         f"{retrains[0]} retrains where `always` has {retrains[1]}\n"
