@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,6 +19,8 @@ Statistic = Callable[[Floats], Floats]
 N_RESAMPLES = 300
 # So many at a time that they stay near the processor.
 MOST_COUNTS = 200_000
+# Those of so few are kept for the next window of as many rows: drawing takes as long as counting.
+MOST_KEPT = 300_000
 
 
 def bootstrap(
@@ -73,8 +76,19 @@ def resamples(n_rows: int, seed: int, n_resamples: int, block: int = 1) -> Itera
     """How often each resample draws each row, some resamples [k, n] at a time.
 
     They are made of circular blocks of ``block`` neighbours, the last cut short; as many rows are
-    drawn as there are.
+    drawn as there are. The arrays cannot be written to: windows of one size share them.
     """
+    if n_rows * n_resamples <= MOST_KEPT:
+        return iter(_kept(n_rows, seed, n_resamples, block))
+    return _draw(n_rows, seed, n_resamples, block)
+
+
+@lru_cache(maxsize=4)
+def _kept(n_rows: int, seed: int, n_resamples: int, block: int) -> tuple[Floats, ...]:
+    return tuple(_draw(n_rows, seed, n_resamples, block))
+
+
+def _draw(n_rows: int, seed: int, n_resamples: int, block: int) -> Iterator[Floats]:
     rng, n_blocks = np.random.default_rng(seed), math.ceil(n_rows / block)
     step = max(1, MOST_COUNTS // n_rows)
     for first in range(0, n_resamples, step):
@@ -85,7 +99,9 @@ def resamples(n_rows: int, seed: int, n_resamples: int, block: int = 1) -> Itera
             rows = rows.reshape(n_drawn, -1)[:, :n_rows] % n_rows
         places = rows + n_rows * np.arange(n_drawn)[:, None]
         counts = np.bincount(places.ravel(), minlength=n_drawn * n_rows)
-        yield counts.reshape(n_drawn, n_rows).astype(np.float64)
+        found = counts.reshape(n_drawn, n_rows).astype(np.float64)
+        found.flags.writeable = False
+        yield found
 
 
 def _interval(values: Floats, confidence: float) -> tuple[float, float]:

@@ -98,11 +98,21 @@ def test_resamples_draw_as_many_rows_as_there_are_in_blocks(block: int) -> None:
 
 def test_many_rows_are_drawn_in_parts_like_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = np.vstack(list(resamples(40, 5, 30, 3)))
+    monkeypatch.setattr("learning.resampling.MOST_KEPT", 0)
     monkeypatch.setattr("learning.resampling.MOST_COUNTS", 100)
     parts = list(resamples(40, 5, 30, 3))
 
     assert len(parts) == 15
     assert (np.vstack(parts) == whole).all()
+
+
+def test_windows_of_one_size_share_their_resamples_and_cannot_change_them() -> None:
+    first, again = (list(resamples(50, 7, 30)) for _ in range(2))
+
+    assert all(one is other for one, other in zip(first, again, strict=True))
+    with pytest.raises(ValueError, match="read-only"):
+        first[0][0, 0] = 9
+    assert not np.array_equal(first[0], next(resamples(50, 8, 30)))
 
 
 def test_the_bootstrap_of_nothing_is_undefined() -> None:
