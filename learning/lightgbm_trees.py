@@ -50,12 +50,16 @@ def why_no_lightgbm() -> str | None:
 
 
 def lightgbm_estimator(parameters: Mapping[str, Any], is_regression: bool, seed: int) -> Any:
-    """An estimator that is not fitted yet and repeats itself with the same seed."""
+    """An estimator that is not fitted yet and repeats itself with the same seed.
+
+    It takes as many threads as it may, like those of scikit-learn, and grows the same trees with
+    any number of them.
+    """
     from lightgbm import LGBMClassifier, LGBMRegressor
 
     kind = LGBMRegressor if is_regression else LGBMClassifier
     return kind(
-        random_state=seed, deterministic=True, force_row_wise=True, n_jobs=1, verbose=-1,
+        random_state=seed, deterministic=True, force_row_wise=True, n_jobs=0, verbose=-1,
         **parameters,
     )  # fmt: skip
 

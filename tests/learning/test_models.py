@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
+from threadpoolctl import threadpool_limits
 
-from learning.estimators import snap_thresholds
+from learning.estimators import make_estimator, snap_thresholds
 from learning.models import GRIDS, TrainingError, fit, recency_weights
 from learning.problem import Feature
 from learning.rows import Rows, Schema
@@ -132,7 +133,7 @@ def test_a_class_without_training_rows_has_the_probability_zero(kind: str) -> No
     assert output.sum(axis=1) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("kind", ["forest", "boosting"])
+@pytest.mark.parametrize("kind", ["forest", "boosting", "lightgbm"])
 def test_the_same_seed_gives_the_same_model(kind: str) -> None:
     rows = rows_of("binary")
     outputs = [
@@ -143,6 +144,18 @@ def test_the_same_seed_gives_the_same_model(kind: str) -> None:
     np.testing.assert_array_equal(outputs[0], outputs[1])
     if kind == "forest":
         assert (outputs[0] != outputs[2]).any()
+
+
+def test_lightgbm_takes_the_threads_it_may_and_is_the_same_with_any_number() -> None:
+    rows, texts = rows_of("binary", 3_000), set()
+    for most in (1, 2):
+        made = make_estimator("lightgbm", GRIDS["lightgbm"][0], schema_of("binary"), 0)
+        with threadpool_limits(most):
+            made.fit(rows.x, rows.y.astype(int))
+        texts.add(made.booster_.model_to_string())
+
+    assert len(texts) == 1
+    assert made.get_params()["n_jobs"] == 0  # as many as the pool has
 
 
 @pytest.mark.parametrize("kind", GRIDS)
