@@ -104,7 +104,7 @@ def _columns(schema: Schema, kind: str) -> list[int]:
 def _linear_inputs(schema: Schema) -> LinearInputs:
     categorical = _columns(schema, "categorical")
     n_categories = [max(1, len(schema.features[index].categories)) for index in categorical]
-    return LinearInputs(_columns(schema, "numeric"), categorical, n_categories)
+    return LinearInputs(categorical, n_categories)
 
 
 def _tree_inputs(schema: Schema) -> ColumnTransformer:
