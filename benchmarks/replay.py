@@ -1,7 +1,7 @@
 """Which retraining policy would have paid? `auto` beside fixed policies and stream learners.
 
 By default on the first rows of each stream, so that it ends in minutes; ``--rows`` takes more of
-them and ``--full`` all, for a quarter of an hour. What is not done after so many CPU ``--seconds``
+them and ``--full`` all (some ten minutes). What is not done after so many CPU ``--seconds``
 is left out, and told.
 """
 
