@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,7 +86,10 @@ def replay(
             drift_rows=tuple(drift_at) if drift_at else None,
         )
         found = _run(asked, report, workers, resume, apply, as_json)
-        show(found.as_json(), as_json, lambda console: _show(found.as_json(), found, console))
+        # Without --problem the rules were inferred from the file, and stand nowhere.
+        has_file = data is None or problem is not None
+        result = found.as_json()
+        show(result, as_json, lambda console: _show(result, found, has_file, console))
 
 
 def _run(
@@ -114,21 +118,24 @@ def _span(text: str) -> Any:
 
 
 class _Progress:
-    """Bars of all jobs together, with the time that is left."""
+    """A bar of all jobs together, with the time that is left; a line each tenth into a file."""
 
     def __init__(self, plan: Any, is_quiet: bool) -> None:
+        self._console = Console(stderr=True)
+        self._tells_tenths = not is_quiet and not self._console.is_terminal
+        self._tenths, self._began = 0, time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=self._console,
             transient=True,
-            disable=is_quiet or not Console(stderr=True).is_terminal,
+            disable=is_quiet or not self._console.is_terminal,
         )
         self._rows = dict.fromkeys(plan.jobs, 0)
-        total = sum(len(plan.parts[job.segment]) for job in plan.jobs)
-        self._task = self._bar.add_task("replay", total=total)
+        self._total = sum(len(plan.parts[job.segment]) for job in plan.jobs)
+        self._task = self._bar.add_task("replay", total=self._total)
 
     def __enter__(self) -> Any:
         self._bar.start()
@@ -141,9 +148,20 @@ class _Progress:
         self._rows[job] = rows
         done = sum(self._rows.values())
         self._bar.update(self._task, completed=done, description=f"{job.policy:>12}")
+        tenths = 10 * done // max(1, self._total)
+        if self._tells_tenths and tenths > self._tenths:
+            self._tenths = tenths
+            left = (time.monotonic() - self._began) * (self._total / done - 1)
+            self._console.print(
+                f"replay: {10 * tenths}% of {self._total:,} rows of all policies, "
+                f"now {job.policy}; about {left:.0f} s left",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
-def _show(document: dict[str, Any], found: Any, console: Console) -> None:
+def _show(document: dict[str, Any], found: Any, has_file: bool, console: Console) -> None:
     from learning.replay_table import cells, facts
 
     for note in found.notes:
@@ -160,6 +178,10 @@ def _show(document: dict[str, Any], found: Any, console: Console) -> None:
     if document["applied"]:
         console.print(f"written to {document['applied']}", markup=False)
     elif document["lines"]:
-        console.print("in the problem file (or run it again with --apply --resume):")
+        console.print(
+            "in the problem file (or run it again with --apply --resume):"
+            if has_file
+            else "in its problem file, which `perennial init` writes:"
+        )
         console.print(document["lines"], markup=False)
     console.print(f"report: {document['report']}", markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,6 +55,20 @@ def test_a_replay_goes_on_from_what_is_kept(perennial: Perennial, history: Path)
     first = document(perennial(*asked, "--json"))
     again = document(perennial(*asked, "--resume", "--json"))
     assert again == first  # to the last digit of seconds, for nothing was computed again
+
+
+def test_a_replay_of_a_file_alone_tells_each_tenth_and_whose_file_its_advice_is_for(
+    perennial: Perennial, history: Path
+) -> None:
+    found = perennial("replay", history, "--target", "label", "--batch", "100", *QUICK)
+
+    assert found.exit_code == 0, found.exception
+    tenths = [int(share) for share in re.findall(r"replay: (\d+)% of", found.stderr)]
+    assert tenths == sorted(set(tenths))
+    assert tenths[-1] == 100
+    assert re.search(r"now \S+; about \d+ s left", found.stderr)
+    assert "in its problem file, which `perennial init` writes:" in found.stdout
+    assert "--apply" not in found.stdout
 
 
 @pytest.mark.slow
