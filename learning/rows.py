@@ -77,13 +77,15 @@ class Schema:
 
 def encode(frame: pd.DataFrame, schema: Schema) -> Rows:
     """Rows of an observations frame (features by name, `EVENT_TIME`, `LABEL`), sorted by time."""
-    order = np.argsort(frame[EVENT_TIME].to_numpy(), kind="stable")
+    naive = frame[EVENT_TIME].dt.tz_convert("UTC").dt.tz_localize(None)
+    # With their zone, times would be sorted as objects, one by one.
+    times = naive.to_numpy(dtype="datetime64[us]")
+    order = np.argsort(times, kind="stable")
     frame = frame.iloc[order]
-    times = frame[EVENT_TIME].dt.tz_convert("UTC").dt.tz_localize(None)
     return Rows(
         encode_features(frame, schema.features),
         encode_labels(frame[LABEL], schema),
-        times.to_numpy(dtype="datetime64[us]"),
+        times[order],
         order.astype(np.int64),
     )
 
